@@ -1,0 +1,37 @@
+# Two commands: `make demo` runs the whole lifecycle on real data, `make test` passes the tests.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: install demo test lint types contracts check clean
+
+$(STAMP): pyproject.toml infra/constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@# torch first and by its exact version, so that the resolver settles on one build of it
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt -e '.[dev]'
+	@touch $@
+
+install: $(STAMP)
+
+demo: $(STAMP)
+	$(BIN)/everfeed demo
+
+test: $(STAMP)
+	$(BIN)/python -m pytest --cov
+
+lint: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	$(BIN)/mypy
+
+contracts: $(STAMP)
+	$(BIN)/lint-imports
+
+check: lint types contracts test
+
+clean:
+	rm -rf $(VENV) .everfeed build *.egg-info

@@ -1,0 +1,272 @@
+"""The verbs. Every heavy import waits until its command runs."""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict
+from pathlib import Path
+from threading import Event
+from typing import Annotated, Any, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from infra.settings import Settings
+from recmodels.errors import EverfeedError
+
+app = typer.Typer(
+    name="everfeed",
+    help="A managed life for recommender models: validate, train, evaluate, register, canary, monitor, retrain.\n\n"
+    "Start with `everfeed demo`. All state lives in one folder: .everfeed, or EVERFEED_HOME.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+_screen = Console(stderr=True)
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line.")]
+Source = Annotated[
+    str, typer.Option(help="Source plug-in that reads the data: movielens, kuairand, sequences, table, ...")
+]
+DataPath = Annotated[Path, typer.Option(help="File or folder that the source reads.")]
+Options = Annotated[list[str], typer.Option("--option", help="Option of the source, as name=value. Repeatable.")]
+Overrides = Annotated[list[str], typer.Option("--set", help="Field of every recipe, as trainer.epochs=3. Repeatable.")]
+
+
+@app.command()
+def demo(
+    leave: Annotated[
+        bool, typer.Option("--exit", help="Stop when the lifecycle is done instead of staying up.")
+    ] = False,
+    as_json: AsJson = False,
+    webhook: Annotated[str, typer.Option(help="Also send the demo's alert to this http(s) address.")] = "",
+    sample: Annotated[float, typer.Option(help="Share of the users to use, from 0 to 1.", min=0.01, max=1.0)] = 1.0,
+    visitors: Annotated[int, typer.Option(help="Most resampled visitors that a canary meets.", min=100)] = 20_000,
+) -> None:
+    """Run the whole lifecycle on the real ML-100K, then leave everything up until Ctrl-C.
+
+    The second act shows a bad model: the gate refuses it and, forced through, the canary rolls it back. Then traffic
+    shifts, and an alert arrives.
+    """
+    settings = _settings()
+    from flows.demo import run_demo
+
+    summary = run_demo(
+        settings, screen=_screen, webhook=webhook, sample=sample, visitors=visitors, on_done=None if leave else _stay
+    )
+    _answer(summary, as_json=as_json)
+
+
+@app.command()
+def run(
+    source: Source,
+    path: DataPath,
+    option: Options = [],  # noqa: B006 - typer copies it
+    name: Annotated[str, typer.Option(help="Call the data set this instead of the source's own name.")] = "",
+    preset: Annotated[list[str], typer.Option(help="Recipe preset to train. Repeatable; all when left out.")] = [],  # noqa: B006
+    recipe: Annotated[list[Path], typer.Option(help="Recipe file (JSON) to train. Repeatable.")] = [],  # noqa: B006
+    override: Overrides = [],  # noqa: B006
+    label: Annotated[str, typer.Option(help="What makes an interaction positive: any, clicked, long_viewed, ...")] = "",
+    traffic: Annotated[str, typer.Option(help="Who the canary meets: replay (held-out users), or live.")] = "replay",
+    visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,
+    as_json: AsJson = False,
+) -> None:
+    """Run the lifecycle on your own data: ingest, validate, train, evaluate, register, canary, monitor.
+
+    Started again after an interruption, it goes on where it stopped: what is finished is found by its key.
+    """
+    settings = _settings()
+    from flows.runs import RunRequest, run_lifecycle
+
+    request = RunRequest(
+        source=source,
+        path=path,
+        options=_pairs(option),
+        name=name,
+        presets=tuple(preset),
+        recipes=tuple(recipe),
+        overrides=tuple(override),
+        label=label,
+        traffic=traffic,
+        visitors=visitors,
+    )
+    _answer(run_lifecycle(settings, request, screen=_screen), as_json=as_json)
+
+
+@app.command()
+def up(
+    detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
+    settings = _settings()
+    from flows.services import stack_services
+    from infra.supervisor import running
+
+    if detach:
+        _detach(settings)
+        _answer(_status(settings), as_json=as_json)
+        return
+    with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
+        _answer(_status(settings), as_json=as_json)
+        _wait_for_signal(on_second=stack.watch)
+
+
+@app.command()
+def down(as_json: AsJson = False) -> None:
+    """Stop everything that `up` or `demo` started over this home."""
+    settings = _settings()
+    from infra.processes import take_down
+
+    stopped = take_down(settings)
+    if not as_json:
+        _screen.print("Everything is stopped." if stopped else f"Nothing was running over {settings.root}.")
+    _answer({"stopped": stopped}, as_json=as_json)
+
+
+@app.command()
+def status(as_json: AsJson = False) -> None:
+    """Show which services run, who serves, and what is on its way."""
+    _answer(_status(_settings()), as_json=as_json)
+
+
+@app.command()
+def recommend(
+    user: Annotated[str, typer.Argument(help="User id as in your data; an unknown user gets popular items.")],
+    k: Annotated[int, typer.Option("-k", help="Number of items.", min=1, max=200)] = 10,
+    surface: Annotated[str, typer.Option(help="Surface: video, live, search, or a name of your own.")] = "video",
+    as_json: AsJson = False,
+) -> None:
+    """Ask the gateway what it would show to a user."""
+    settings = _settings()
+    from flows.recommend import ask
+
+    answer = ask(settings, user, k=k, surface=surface)
+    if not as_json:
+        table = Table("", "item", "score", "title", title=f"{user}: {answer['why']}")
+        for item in answer["items"]:
+            table.add_row(str(item["position"] + 1), item["item_id"], f"{item['score']:.3f}", item["title"])
+        _screen.print(table)
+    _answer(answer, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Say what is wrong with this machine, the stores and the versions, and what to do about each."""
+    settings = _settings()
+    from flows.doctor import examine
+
+    findings = examine(settings)
+    if not as_json:
+        for finding in findings:
+            mark = "[green]ok[/]" if finding.is_ok else "[red]wrong[/]"
+            _screen.print(
+                f"{mark} {finding.subject}: {finding.seen}" + ("" if finding.is_ok else f"\n   {finding.advice}")
+            )
+    _answer({"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
+    if any(not finding.is_ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def fetch() -> None:
+    """Download the demo's data set, and show its terms."""
+    settings = _settings()
+    from flows.datasets import fetch_ml_100k
+    from recmodels.data.sources.movielens import TERMS
+
+    _screen.print(f"{fetch_ml_100k(settings)}\n{TERMS}")
+
+
+def main() -> NoReturn:
+    """Run the command line; an error that the caller can fix ends with its message and exit code 2."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except EverfeedError as error:
+        _screen.print(f"[red]error[/] {type(error).__name__}", highlight=False)
+        _screen.print(str(error), markup=False, highlight=False)
+        sys.exit(2)
+    sys.exit(0)
+
+
+def _settings() -> Settings:
+    """Read the settings and give this process the environment that the libraries read at their import."""
+    settings = Settings()
+    settings.root.mkdir(parents=True, exist_ok=True)
+    os.environ.update(settings.environment())
+    return settings
+
+
+def _answer(document: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(document, default=str))
+
+
+def _pairs(options: list[str]) -> dict[str, Any]:
+    pairs = {}
+    for option in options:
+        name, sign, value = option.partition("=")
+        if not sign:
+            raise typer.BadParameter(f"{option!r} is not of the form name=value.", param_hint="--option")
+        pairs[name] = value
+    return pairs
+
+
+def _status(settings: Settings) -> dict[str, Any]:
+    from flows.status import describe, print_status
+
+    document = describe(settings)
+    print_status(_screen, document)
+    return document
+
+
+def _detach(settings: Settings) -> None:
+    from infra.processes import is_up, statuses
+    from recmodels.errors import AlreadyRunningError
+
+    if is_up(settings):
+        raise AlreadyRunningError(f"a stack is already up over {settings.root}. Stop it with `everfeed down` first.")
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    log_path = settings.logs / "supervisor.log"
+    with log_path.open("ab") as log:
+        child = subprocess.Popen(
+            (sys.executable, "-m", "flows.cli", "up"),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while not (found := statuses(settings)) or not all(service.is_ready for service in found):
+        if child.poll() is not None:
+            lines = log_path.read_text(errors="replace").splitlines()[-4:]
+            raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
+        time.sleep(0.2)
+
+
+def _say_ready(name: str) -> None:
+    _screen.print(f"  {name} is ready")
+
+
+def _stay() -> None:
+    _screen.print("\nEverything stays up until Ctrl-C.")
+    _wait_for_signal()
+
+
+def _wait_for_signal(on_second: Any = None) -> None:
+    stop = Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    while not stop.wait(1.0):
+        if on_second:
+            on_second()
+
+
+if __name__ == "__main__":
+    main()

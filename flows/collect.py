@@ -1,0 +1,62 @@
+"""Gateway -> lake: matured impressions and their outcomes, and the interactions that people made of them."""
+
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.compute as pc
+from prefect import flow, task
+
+from flows.references import Snapshot
+from flows.validate import read_data_set, snapshot_of
+from flows.wiring import platform
+from infra.event_records import Drained
+from recmodels.data.feedback import live_interactions
+from recmodels.data.schema import ORIGIN, ORIGIN_EVENT, USER_KEY
+
+MATURITY = timedelta(minutes=30)
+"""How long feedback may take before an impression counts as unanswered."""
+
+
+@flow(name="collect", description="Move what the gateway saw into the lake.", persist_result=False)
+def collect() -> Snapshot:
+    """Move every matured event to the lake, and return the lake as it then is.
+
+    Raises:
+        StoreError: Nothing was ingested yet.
+    """
+    while move_batch():
+        pass
+    return current_snapshot()
+
+
+@task(name="move events", retries=2, retry_delay_seconds=[0.5, 2.0])
+def move_batch() -> int:
+    """Move one batch; it is deleted from the database only after the lake has it, and lands there once."""
+    home = platform()
+    drained = home.events.drain(before=datetime.now(UTC) - MATURITY)
+    if drained.is_empty:
+        return 0
+    _append(drained)
+    home.events.forget(drained)
+    return int(drained.impressions.num_rows + drained.outcomes.num_rows)
+
+
+@task(name="read snapshot")
+def current_snapshot() -> Snapshot:
+    """Return the lake as it is."""
+    home = platform()
+    held = read_data_set(home)
+    return snapshot_of(home, name=held.name, is_order_only=held.is_order_only)
+
+
+def _append(drained: Drained) -> None:
+    home, key = platform(), f"events-{drained.batch}"
+    impressions, outcomes = drained.impressions, drained.outcomes
+    if impressions.num_rows:
+        home.lake.append("impressions", impressions, key=key)
+        people = impressions.filter(pc.equal(impressions[ORIGIN], ORIGIN_EVENT))
+        user_ids = home.events.user_ids(pc.unique(people[USER_KEY]).to_pylist())
+        interactions = live_interactions(people, outcomes, user_ids=user_ids)
+        if interactions.num_rows:
+            home.lake.append("interactions", interactions, key=key)
+    if outcomes.num_rows:
+        home.lake.append("outcomes", outcomes, key=key)

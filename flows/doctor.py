@@ -1,0 +1,159 @@
+"""What is wrong with this machine, the stores and the versions, each with what to do."""
+
+import importlib.metadata
+import os
+import shutil
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psutil
+
+from flows.wiring import Platform, connect
+from infra.processes import is_up, port_owner, statuses
+from infra.settings import Settings
+from recmodels.errors import EverfeedError
+
+_MINIMUM_MEMORY_GB = 4.0
+_MINIMUM_DISK_GB = 5.0
+_PINNED = {
+    "sqlalchemy": ("2.0", "2.1", "the scheduler of Prefect 3.8 fails on SQLAlchemy 2.1: schedules never run"),
+    "pandas": ("3.0", "3.1", "Evidently 0.7.23 does not import with pandas 3.1"),
+    "fastapi": ("0.139", "0.151", "the server of Prefect 3.8 does not import with newer ones"),
+    "torch": ("2.13", "2.14", "bundles are compared bit by bit on this release"),
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at. `advice` says what to do, and is empty where nothing is wrong."""
+
+    subject: str
+    is_ok: bool
+    seen: str
+    advice: str = ""
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything; a store that cannot be opened is a finding, not an error."""
+    home = connect(settings)
+    return [
+        _python(),
+        *_versions(),
+        _memory(),
+        _disk(settings),
+        _home(settings),
+        *_ports(settings),
+        _store("database", lambda: home.database.schema_version() or "empty"),
+        _store("lake", lambda: _lake_versions(home)),
+        _store("rollouts", lambda: _serving(home)),
+        _store("model registry", lambda: _registry(home)),
+        *_services(settings),
+    ]
+
+
+def _python() -> Finding:
+    seen = ".".join(map(str, sys.version_info[:3]))
+    is_ok = sys.version_info[:2] == (3, 11)
+    return Finding("python", is_ok, seen, "" if is_ok else "Use Python 3.11: `make install PYTHON=python3.11`.")
+
+
+def _versions() -> list[Finding]:
+    findings = []
+    for name, (lowest, below, reason) in _PINNED.items():
+        seen = importlib.metadata.version(name)
+        is_ok = _numbers(lowest) <= _numbers(seen) < _numbers(below)
+        findings.append(Finding(name, is_ok, seen, "" if is_ok else f"Run `make install`: {reason}."))
+    return findings
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in version.split("+")[0].split(".")[:2])
+
+
+def _memory() -> Finding:
+    seen = psutil.virtual_memory().available / 2**30
+    is_ok = seen >= _MINIMUM_MEMORY_GB
+    advice = "" if is_ok else f"Free some: the whole stack and a training want {_MINIMUM_MEMORY_GB:.0f} GB."
+    return Finding("memory", is_ok, f"{seen:.1f} GB available", advice)
+
+
+def _disk(settings: Settings) -> Finding:
+    seen = shutil.disk_usage(settings.root).free / 2**30
+    is_ok = seen >= _MINIMUM_DISK_GB
+    advice = "" if is_ok else f"Free some, or move the home with EVERFEED_HOME: {_MINIMUM_DISK_GB:.0f} GB are wanted."
+    return Finding("disk", is_ok, f"{seen:.1f} GB free at {settings.root}", advice)
+
+
+def _home(settings: Settings) -> Finding:
+    is_ok = os.access(settings.root, os.W_OK)
+    return Finding("home", is_ok, str(settings.root), "" if is_ok else "Make it writable, or set EVERFEED_HOME.")
+
+
+def _ports(settings: Settings) -> list[Finding]:
+    if is_up(settings):
+        return []
+    ports = {
+        "gateway": settings.gateway_port,
+        "console": settings.console_port,
+        "prefect": settings.prefect_port,
+        "mlflow": settings.mlflow_port,
+    }
+    return [_port(settings.host, name, port) for name, port in ports.items()]
+
+
+def _port(host: str, name: str, port: int) -> Finding:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            advice = f"Stop that process, or set EVERFEED_{name.upper()}_PORT."
+            return Finding(f"port of {name}", is_ok=False, seen=f"{port} is taken {port_owner(port)}", advice=advice)
+    return Finding(f"port of {name}", is_ok=True, seen=f"{port} is free")
+
+
+def _store(subject: str, read: Callable[[], str]) -> Finding:
+    try:
+        return Finding(subject, is_ok=True, seen=read())
+    except EverfeedError as error:
+        return Finding(subject, is_ok=False, seen=type(error).__name__, advice=str(error))
+
+
+def _lake_versions(home: Platform) -> str:
+    versions = {name: home.lake.version(name) for name in ("interactions", "items", "users")}
+    held = [f"{name} at version {version}" for name, version in versions.items() if version is not None]
+    return ", ".join(held) or "empty"
+
+
+def _serving(home: Platform) -> str:
+    champion = home.rollouts.champion()
+    return f"version {champion.version} serves" if champion else "nobody serves yet"
+
+
+def _registry(home: Platform) -> str:
+    champion = home.rollouts.champion()
+    if champion is None:
+        return "empty"
+    alias = home.registry.aliases().get("champion")
+    if alias != champion.version:
+        raise EverfeedError(
+            f"MLflow's alias champion is at version {alias}, the rollouts table says {champion.version}. "
+            "Somebody moved it by hand; the next look writes it back."
+        )
+    return f"alias champion at version {alias}"
+
+
+def _services(settings: Settings) -> list[Finding]:
+    return [
+        Finding(
+            f"service {service.name}",
+            service.is_ready,
+            f"process {service.pid}, {service.memory_mb:.0f} MB" if service.is_running else "stopped",
+            ""
+            if service.is_ready
+            else f"Read {settings.logs / service.name}.log, then `everfeed down` and `everfeed up`.",
+        )
+        for service in statuses(settings)
+    ]

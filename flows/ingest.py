@@ -1,0 +1,104 @@
+"""Source -> a batch on disk: read by a plug-in, normalised, without duplicates, waiting to be validated."""
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+from pydantic import JsonValue
+
+from flows.references import Batch
+from flows.wiring import platform
+from recmodels.data.interactions import deduplicate, fingerprint, normalise
+from recmodels.data.sampling import sample_users
+from recmodels.data.schema import TIMESTAMP, TIMESTAMP_TYPE, Tables
+from recmodels.data.sources import SOURCES
+from recmodels.errors import DataError
+
+_TABLES = ("interactions", "items", "users")
+
+
+@flow(name="ingest", description="Read a source and stage its tables.", persist_result=False)
+def ingest(
+    source: str, path: Path, options: dict[str, JsonValue] | None = None, name: str = "", sample: float = 1.0
+) -> Batch:
+    """Read a source into a batch.
+
+    Args:
+        source: Name of the source plug-in.
+        path: File or folder that it reads.
+        options: The plug-in's own options.
+        name: Name of the data set, where it is not the source's own.
+        sample: Share of the users to keep.
+
+    Raises:
+        SourceError: The source is missing, damaged, or not of its format.
+        DataError: It holds no interactions, or values of a wrong type.
+    """
+    batch = stage_tables(source, path, options or {}, name, sample)
+    describe(batch)
+    return batch
+
+
+@task(name="stage", task_run_name="stage {source}")
+def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: str, sample: float) -> Batch:
+    """Read, normalise and write the tables into a folder named by their content; the same content is written once."""
+    read: Callable[..., Tables] = SOURCES.module(source).read
+    tables = sample_users(read(Path(path), **options), share=sample)
+    unique = deduplicate(normalise(tables.interactions, source=tables.name))
+    interactions = unique.table
+    if not interactions.num_rows:
+        raise DataError(f"source {source!r} at {path} holds no interactions. Give a file or a date range with rows.")
+    frames = dict(zip(_TABLES, (interactions, tables.items, tables.users), strict=True))
+    digest = fingerprint(interactions)
+    folder = _staging(digest)
+    if not folder.exists():
+        partial = folder.with_name(f".{folder.name}.partial")
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        for table, frame in frames.items():
+            pq.write_table(frame, partial / f"{table}.parquet", compression="zstd")
+        partial.rename(folder)
+    bounds = pc.min_max(interactions[TIMESTAMP]).as_py()
+    now = datetime.now(UTC)
+    past = interactions.filter(pc.less_equal(interactions[TIMESTAMP], pa.scalar(now, TIMESTAMP_TYPE)))
+    return Batch(
+        name=name or tables.name,
+        source=source,
+        folder=folder,
+        interactions=interactions.num_rows,
+        users=tables.users.num_rows,
+        items=tables.items.num_rows,
+        duplicates=unique.dropped,
+        first_at=bounds["min"],
+        last_at=bounds["max"],
+        as_of=pc.max(past[TIMESTAMP]).as_py() or now,
+        is_order_only=tables.is_order_only,
+        terms=tables.terms,
+        notes=tables.notes,
+    )
+
+
+@task(name="describe batch")
+def describe(batch: Batch) -> None:
+    """Leave a summary of what was read."""
+    create_markdown_artifact(
+        key="ingested",
+        markdown=(
+            f"# {batch.name}\n\n{batch.interactions:,} interactions of {batch.users:,} users with {batch.items:,} "
+            f"items, {batch.first_at:%Y-%m-%d} to {batch.last_at:%Y-%m-%d}; {batch.duplicates:,} duplicates "
+            "dropped.\n\n"
+            + "".join(f"- {note}\n" for note in batch.notes)
+            + (f"\nTerms of use: {batch.terms}\n" if batch.terms else "")
+        ),
+        description=f"What source {batch.source} gave",
+    )
+
+
+def _staging(digest: str) -> Path:
+    return platform().settings.root / "staging" / digest[:16]

@@ -1,0 +1,197 @@
+"""Candidates -> a challenger: the best one on validation meets the gate, and is registered with the reasons."""
+
+from datetime import UTC, datetime
+
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+
+from flows.canary import reconcile
+from flows.references import Candidate, Release, Snapshot
+from flows.train import evaluate_bundle, read_split
+from flows.wiring import Platform, platform
+from infra.rollout_records import ModelReference, RolloutState
+from recmodels.bundle import load_bundle
+from recmodels.errors import GateRefusedError
+from recmodels.evaluation.comparison import Comparison, compare
+from recmodels.evaluation.gate import GateDecision, decide
+from recmodels.evaluation.record import Evaluation
+from recmodels.recipe import Recipe
+
+_BASELINE = "popularity"
+_VALIDATION_METRIC = "ndcg_at_10"
+
+
+@flow(name="release", description="Choose a challenger, ask the gate, register it.", persist_result=False)
+def release(
+    snapshot: Snapshot,
+    candidates: list[Candidate],
+    *,
+    nominee: Candidate | None = None,
+    is_forced: bool = False,
+) -> Release:
+    """Release the best candidate, or say why not.
+
+    On an empty registry popularity, past the gate's absolute checks, becomes champion first: without a champion there
+    is nothing to compare a challenger with.
+
+    Args:
+        snapshot: The data that the candidates were trained on.
+        candidates: What was trained.
+        nominee: Ask the gate about this one, instead of the best on validation.
+        is_forced: Register the challenger although the gate refuses it; the refusal is recorded with it.
+
+    Raises:
+        GateRefusedError: The registry is empty and popularity itself did not pass.
+    """
+    crown_first(snapshot, candidates)
+    challenger = nominee or choose(candidates)
+    return register(snapshot, challenger, candidates, is_forced=is_forced) if challenger else stay()
+
+
+@task(name="crown the first champion", retries=1)
+def crown_first(snapshot: Snapshot, candidates: list[Candidate]) -> bool:
+    """Make popularity the champion of an empty registry; return whether it was empty."""
+    home = platform()
+    if home.rollouts.champion() is not None:
+        return False
+    first = _baseline(candidates) or max(candidates, key=_validation)
+    evaluation = Evaluation.load(first.evaluation)
+    decision = decide(evaluation, champion=None, floor=None, comparison=None, config=first.recipe.gate)
+    if not decision.passed:
+        raise GateRefusedError(
+            f"there is no champion yet, and {first.recipe.name} may not become the first one: "
+            + " ".join(decision.reasons)
+        )
+    why = "bootstrap: the registry was empty, and this passed the gate's absolute checks"
+    version = _register(home, first, snapshot, state="champion", why=why)
+    home.rollouts.set_bootstrap_champion(
+        ModelReference(first.digest, version), now=datetime.now(UTC), by="release", reason=why
+    )
+    reconcile(home, reason=why)
+    return True
+
+
+@task(name="choose challenger")
+def choose(candidates: list[Candidate]) -> Candidate | None:
+    """Return the best candidate on validation that does not serve and was not rolled back; None when none is left."""
+    home = platform()
+    champion = home.rollouts.champion()
+    tried = {r.challenger.digest for r in home.rollouts.rollouts() if r.state == RolloutState.ROLLED_BACK}
+    tried |= {champion.digest} if champion else set()
+    left = [c for c in candidates if c.digest not in tried and c.recipe.model.name != _BASELINE]
+    return max(left, key=_validation, default=None)
+
+
+@task(name="register challenger", retries=1)
+def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candidate], *, is_forced: bool) -> Release:
+    """Ask the gate and register the challenger, with every reason as a tag on its version."""
+    home = platform()
+    champion = home.rollouts.champion()
+    assert champion is not None, "a champion was crowned before"
+    serving = _champion_evaluation(home, champion.digest, challenger.recipe, snapshot, candidates)
+    baseline = _baseline(candidates)
+    floor = Evaluation.load(baseline.evaluation) if baseline else None
+    evaluation = Evaluation.load(challenger.evaluation)
+    comparison = _compare(evaluation, serving, challenger.recipe)
+    decision = decide(evaluation, champion=serving, floor=floor, comparison=comparison, config=challenger.recipe.gate)
+    why = _reason(decision, comparison, is_forced=is_forced)
+    state = "challenger" if decision.passed or is_forced else "refused"
+    version = _register(home, challenger, snapshot, state=state, why=why)
+    _describe(challenger, decision, comparison, version=version)
+    is_let_through = state == "challenger"
+    return Release(
+        champion_digest=champion.digest,
+        champion_version=champion.version,
+        champion_name=_name_of(home, champion.digest),
+        challenger=challenger if is_let_through else None,
+        challenger_version=version if is_let_through else None,
+        refused=decision.reasons,
+        refused_by=decision.refused_by,
+        is_forced=is_forced,
+        comparison=comparison.words,
+    )
+
+
+@task(name="keep the champion")
+def stay() -> Release:
+    """Return a release without a challenger: every candidate serves already or was rolled back before."""
+    home = platform()
+    champion = home.rollouts.champion()
+    assert champion is not None, "a champion was crowned before"
+    return Release(
+        champion_digest=champion.digest,
+        champion_version=champion.version,
+        champion_name=_name_of(home, champion.digest),
+        challenger=None,
+        challenger_version=None,
+    )
+
+
+def _validation(candidate: Candidate) -> float:
+    return candidate.validation[_VALIDATION_METRIC]
+
+
+def _baseline(candidates: list[Candidate]) -> Candidate | None:
+    return next((c for c in candidates if c.recipe.model.name == _BASELINE), None)
+
+
+def _name_of(home: Platform, digest: str) -> str:
+    return str(load_bundle(home.settings.bundles, digest).manifest.recipe["name"])
+
+
+def _champion_evaluation(
+    home: Platform, digest: str, recipe: Recipe, snapshot: Snapshot, candidates: list[Candidate]
+) -> Evaluation:
+    """Return how the champion does on the challenger's test queries, measured anew when it is of another snapshot."""
+    known = next((c for c in candidates if c.digest == digest), None)
+    if known:
+        return Evaluation.load(known.evaluation)
+    return evaluate_bundle(home, digest, recipe, read_split(home, snapshot, recipe))
+
+
+def _compare(candidate: Evaluation, champion: Evaluation, recipe: Recipe) -> Comparison:
+    return compare(
+        candidate,
+        champion,
+        metric=recipe.gate.metric,
+        samples=recipe.evaluation.bootstrap_samples,
+        confidence=recipe.evaluation.confidence,
+        seed=recipe.seed,
+    )
+
+
+def _reason(decision: GateDecision, comparison: Comparison, *, is_forced: bool) -> str:
+    if decision.passed:
+        return f"passed the gate: {comparison.words}"
+    refusal = "refused by the gate (" + ", ".join(decision.refused_by) + "): " + " ".join(decision.reasons)
+    return f"forced through although {refusal}" if is_forced else refusal
+
+
+def _register(home: Platform, candidate: Candidate, snapshot: Snapshot, *, state: str, why: str) -> int:
+    tags = {
+        "state": state,
+        "why": why,
+        "recipe": candidate.recipe.name,
+        "snapshot": snapshot.fingerprint,
+        "data": snapshot.name,
+        "ndcg_at_10": f"{candidate.metrics['ndcg_at_10']:.4f}",
+        "recall_at_10": f"{candidate.metrics['recall_at_10']:.4f}",
+    }
+    source = str(home.settings.bundles / candidate.digest)
+    return home.registry.register(candidate.digest, run_id=candidate.run_id, source=source, tags=tags)
+
+
+def _describe(candidate: Candidate, decision: GateDecision, comparison: Comparison, *, version: int) -> None:
+    rows = "".join(
+        f"| {check.name} | {'passed' if check.passed else '**refused**'} | {check.message} |\n"
+        for check in decision.checks
+    )
+    create_markdown_artifact(
+        key="gate",
+        markdown=(
+            f"# {candidate.recipe.name}, version {version}: {'passed' if decision.passed else 'refused'}\n\n"
+            f"{comparison.words}\n\n| check | | what was seen |\n|---|---|---|\n{rows}\n"
+            f"[MLflow run]({platform().settings.mlflow_ui_url}/#/runs/{candidate.run_id})\n"
+        ),
+        description="What the gate saw",
+    )

@@ -1,0 +1,259 @@
+"""Snapshot -> candidates: every recipe is trained once a snapshot, its bundle measured, and all of it tracked."""
+
+import hashlib
+import subprocess
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+
+import psutil
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+
+from flows import progress
+from flows.references import Candidate, Snapshot, Trained
+from flows.wiring import Platform, platform
+from recmodels.bundle import load_bundle, write_bundle
+from recmodels.data.splits import Split, split_interactions
+from recmodels.evaluation import plots
+from recmodels.evaluation.evaluator import evaluate
+from recmodels.evaluation.model_card import CardFacts, render
+from recmodels.evaluation.record import Evaluation
+from recmodels.ranker import Ranker
+from recmodels.recipe import Recipe
+from recmodels.training import trainer
+from recmodels.training.trainer import EpochMetrics
+
+_TRAINED = "trained.json"
+_MEASURED = "measured.json"
+_EVALUATION = "evaluation"
+_CHECKPOINTS = "checkpoints"
+
+
+@flow(name="train", description="Train and evaluate every recipe on one snapshot.", persist_result=False)
+def train(snapshot: Snapshot, recipes: list[Recipe], cause: str = "lifecycle") -> list[Candidate]:
+    """Return one candidate a recipe; what an earlier run finished is found by its key and not done again.
+
+    Raises:
+        SplitError: A recipe's split leaves nothing to train on, or nothing to evaluate.
+        TrainingError: A loss was not finite, or the forecast does not fit this machine.
+    """
+    parent = open_run(snapshot, cause)
+    candidates = [measure(train_recipe(snapshot, recipe, parent), snapshot) for recipe in recipes]
+    compare_candidates(candidates, parent)
+    return candidates
+
+
+@task(name="open lifecycle run", retries=2, retry_delay_seconds=[0.5, 2.0])
+def open_run(snapshot: Snapshot, cause: str) -> str:
+    """Find or make the MLflow run that all models of this snapshot stand under."""
+    tags = {"snapshot": snapshot.fingerprint, "data": snapshot.name, "cause": cause, "commit": _commit()}
+    tags |= {f"version.{table}": str(version) for table, version in snapshot.versions.items()}
+    name = f"{snapshot.name} {snapshot.as_of:%Y-%m-%d} {snapshot.fingerprint[:8]}"
+    return platform().tracker.lifecycle_run(snapshot.fingerprint, name=name, tags=tags)
+
+
+@task(name="train", task_run_name="train {recipe.name}")
+def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
+    """Train one recipe into a bundle, going on from the last checkpoint of an interrupted run."""
+    home = platform()
+    key = run_key(recipe, snapshot)
+    folder = home.settings.runs / key
+    done = folder / _TRAINED
+    if done.exists():
+        return Trained.model_validate_json(done.read_text()).model_copy(update={"was_done": True})
+    started = perf_counter()
+    run_id = home.tracker.model_run(key, parent=parent, name=recipe.name, tags=_tags(recipe, snapshot))
+    home.tracker.log_recipe(run_id, recipe.model_dump(mode="json"))
+    home.tracker.log_data_set(
+        run_id,
+        name=snapshot.name,
+        digest=snapshot.fingerprint,
+        source=f"{home.settings.lake}/interactions@{snapshot.versions['interactions']}",
+    )
+    split = read_split(home, snapshot, recipe)
+    folder.mkdir(parents=True, exist_ok=True)
+    fitted = trainer.train(
+        recipe,
+        split,
+        checkpoint_folder=folder / _CHECKPOINTS,
+        seed=recipe.seed,
+        memory_bytes=psutil.virtual_memory().available,
+        on_epoch=lambda epoch: _track_epoch(home, run_id, epoch),
+        on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
+    )
+    digest = write_bundle(
+        home.settings.bundles,
+        scorer=fitted.scorer,
+        vocabulary=split.vocabulary,
+        items=split.items,
+        item_counts=split.item_counts,
+        recipe=recipe,
+        snapshot=snapshot.fingerprint,
+        trained_until=split.train_until,
+        metrics=fitted.metrics,
+    )
+    trained = Trained(
+        recipe=recipe,
+        key=key,
+        run_id=run_id,
+        parent_id=parent,
+        digest=digest,
+        validation=fitted.metrics,
+        best_epoch=fitted.best_epoch,
+        seconds=round(perf_counter() - started, 2),
+        was_done=False,
+    )
+    _track_training(home, trained, fitted.epochs)
+    _write(done, trained.model_dump_json())
+    return trained
+
+
+@task(name="evaluate", task_run_name="evaluate {trained.recipe.name}")
+def measure(trained: Trained, snapshot: Snapshot) -> Candidate:
+    """Evaluate a bundle on the test part, through the path that serves it."""
+    home = platform()
+    done = home.settings.runs / trained.key / _MEASURED
+    if done.exists():
+        return Candidate.model_validate_json(done.read_text())
+    split = read_split(home, snapshot, trained.recipe)
+    evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split)
+    folder = done.with_name(_EVALUATION)
+    evaluation.save(folder)
+    _track_evaluation(home, trained, snapshot, split, evaluation)
+    candidate = Candidate(**trained.model_dump(), evaluation=folder, metrics=evaluation.metrics)
+    _write(done, candidate.model_dump_json())
+    return candidate
+
+
+@task(name="compare candidates")
+def compare_candidates(candidates: list[Candidate], parent: str) -> None:
+    """Draw all models into one picture, and leave a table a person would open."""
+    home = platform()
+    with TemporaryDirectory() as scratch:
+        path = Path(scratch) / "recall_by_k.png"
+        plots.recall_by_k({c.recipe.name: Evaluation.load(c.evaluation) for c in candidates}, path)
+        home.tracker.log_file(parent, path, folder="plots")
+    best = max(candidates, key=lambda candidate: candidate.validation["ndcg_at_10"])
+    home.tracker.set_tags(parent, {"best": best.recipe.name, "best.ndcg_at_10": f"{best.metrics['ndcg_at_10']:.4f}"})
+    home.tracker.finish(parent)
+    create_table_artifact(
+        key="candidates",
+        table=[
+            {
+                "model": candidate.recipe.name,
+                "validation ndcg@10": round(candidate.validation["ndcg_at_10"], 4),
+                "test ndcg@10": round(candidate.metrics["ndcg_at_10"], 4),
+                "test recall@10": round(candidate.metrics["recall_at_10"], 4),
+                "coverage@10": round(candidate.metrics["coverage_at_10"], 4),
+                "seconds": candidate.seconds,
+                "bundle": candidate.digest[:12],
+                "MLflow": f"{home.settings.mlflow_ui_url}/#/runs/{candidate.run_id}",
+            }
+            for candidate in candidates
+        ],
+        description="Every model of this snapshot",
+    )
+
+
+def run_key(recipe: Recipe, snapshot: Snapshot) -> str:
+    """Return the identity of a run: the same recipe on the same data is the same run."""
+    return hashlib.sha256(f"{recipe.digest}:{snapshot.fingerprint}".encode()).hexdigest()[:32]
+
+
+def read_split(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Split:
+    """Read the lake at the snapshot's versions and divide it as the recipe asks."""
+    return split_interactions(
+        home.lake.read("interactions", version=snapshot.versions["interactions"]),
+        home.lake.read("items", version=snapshot.versions["items"]),
+        data=recipe.data,
+        split=recipe.split,
+        is_order_only=snapshot.is_order_only,
+    )
+
+
+def evaluate_bundle(home: Platform, digest: str, recipe: Recipe, split: Split) -> Evaluation:
+    """Evaluate any bundle on the test part of a split, whatever vocabulary it was trained with."""
+    return evaluate(
+        Ranker(load_bundle(home.settings.bundles, digest)),
+        split.test,
+        config=recipe.evaluation,
+        seed=recipe.seed,
+        vocabulary=split.vocabulary,
+        on_progress=lambda done, total: progress.report(f"evaluate {recipe.name}", done, total),
+    )
+
+
+def _track_epoch(home: Platform, run_id: str, epoch: EpochMetrics) -> None:
+    figures = {"loss": epoch.loss, "validation_ndcg_at_10": epoch.ndcg_at_10}
+    home.tracker.log_metrics(run_id, figures, step=epoch.epoch)
+
+
+def _track_training(home: Platform, trained: Trained, epochs: list[EpochMetrics]) -> None:
+    tracker = home.tracker
+    tracker.log_metrics(trained.run_id, {f"validation_{name}": value for name, value in trained.validation.items()})
+    tracker.set_tags(trained.run_id, {"bundle": trained.digest, "best_epoch": str(trained.best_epoch)})
+    tracker.log_folder(trained.run_id, home.settings.bundles / trained.digest, folder="bundle")
+    if epochs:
+        with TemporaryDirectory() as scratch:
+            path = Path(scratch) / "loss.png"
+            plots.loss_curve(epochs, path)
+            tracker.log_file(trained.run_id, path, folder="plots")
+
+
+def _track_evaluation(
+    home: Platform, trained: Trained, snapshot: Snapshot, split: Split, evaluation: Evaluation
+) -> None:
+    tracker = home.tracker
+    tracker.log_metrics(trained.run_id, evaluation.metrics)
+    for name, figures in evaluation.slices.items():
+        slug = name.replace("=", "_")
+        tracker.log_metrics(trained.run_id, {f"slice_{slug}_{metric}": value for metric, value in figures.items()})
+    facts = CardFacts(
+        data=snapshot.name,
+        snapshot=snapshot.fingerprint,
+        digest=trained.digest,
+        trained_until=split.train_until,
+        is_order_only=snapshot.is_order_only,
+    )
+    with TemporaryDirectory() as scratch:
+        picture = Path(scratch) / "popularity_of_recommended.png"
+        bundle = load_bundle(home.settings.bundles, trained.digest)
+        plots.popularity_of_recommended(evaluation, bundle.item_counts, picture)
+        tracker.log_file(trained.run_id, picture, folder="plots")
+        card = Path(scratch) / "model_card.md"
+        card.write_text(render(trained.recipe, facts, evaluation=evaluation))
+        tracker.log_file(trained.run_id, card, folder="")
+    tracker.log_folder(trained.run_id, home.settings.runs / trained.key / _EVALUATION, folder="evaluation")
+    tracker.finish(trained.run_id)
+
+
+def _tags(recipe: Recipe, snapshot: Snapshot) -> dict[str, str]:
+    return {
+        "model": recipe.model.name,
+        "recipe": recipe.name,
+        "recipe.digest": recipe.digest,
+        "snapshot": snapshot.fingerprint,
+        "data": snapshot.name,
+        "commit": _commit(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+@cache
+def _commit() -> str:
+    """Return the commit of the code that runs, or `unknown` outside of a checkout."""
+    command = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
+    except FileNotFoundError:
+        return "unknown"
+    return result.stdout.strip() or "unknown"
+
+
+def _write(path: Path, text: str) -> None:
+    partial = path.with_suffix(".partial")
+    partial.write_text(text)
+    partial.replace(path)

@@ -1,0 +1,177 @@
+"""Batch -> lake: Great Expectations judges, rows that break a rule go to quarantine, good rows replace their window."""
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from prefect import flow, task
+from prefect.artifacts import create_markdown_artifact
+
+from flows.references import Batch, DataSet, Screened, Snapshot
+from flows.wiring import Platform, platform
+from monitoring.quality import ValidationContext, ValidationReport, require, validate_tables
+from recmodels.data.interactions import fingerprint
+from recmodels.data.schema import ITEM_ID, TIMESTAMP, USER_ID
+from recmodels.errors import StoreError
+
+_KEYS = {"items": ITEM_ID, "users": USER_ID}
+
+
+@flow(
+    name="validate", description="Validate a staged batch and move its good rows into the lake.", persist_result=False
+)
+def validate(batch: Batch) -> Snapshot:
+    """Validate a batch; a table-level failure stops here, before anything reaches the lake.
+
+    Raises:
+        ValidationFailedError: A table broke a table-level expectation; the message names each.
+        StoreError: The home holds another data set.
+    """
+    screened = screen(batch)
+    describe(screened)
+    return store(batch, screened)
+
+
+@task(name="screen", task_run_name="screen {batch.name}")
+def screen(batch: Batch) -> Screened:
+    """Run every suite over the batch and write good and quarantined rows beside it."""
+    tables = {name: pq.read_table(batch.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
+    docs = platform().settings.reports / "data_docs"
+    context = ValidationContext(as_of=batch.as_of, now=datetime.now(UTC), daily_rows=_daily_rows())
+    reports = validate_tables(tables, context=context, docs_folder=docs)
+    for report in reports.values():
+        require(report)
+    folder = batch.folder / "screened"
+    folder.mkdir(exist_ok=True)
+    for name, report in reports.items():
+        pq.write_table(report.good, folder / f"{name}.parquet", compression="zstd")
+    quarantined = pa.concat_tables(report.quarantined for report in reports.values())
+    pq.write_table(quarantined, folder / "quarantine.parquet", compression="zstd")
+    return Screened(
+        folder=folder,
+        rows={name: report.rows for name, report in reports.items()},
+        quarantined=quarantined.num_rows,
+        reasons=_reasons(reports),
+        warnings=tuple(warning.message for report in reports.values() for warning in report.warnings),
+        docs=next(iter(reports.values())).docs,
+    )
+
+
+@task(name="describe validation")
+def describe(screened: Screened) -> None:
+    """Leave a summary with a link to the Data Docs."""
+    rows = ", ".join(f"{count:,} {name}" for name, count in screened.rows.items())
+    create_markdown_artifact(
+        key="validated",
+        markdown=(
+            f"# Validation\n\n{rows}; {screened.quarantined:,} rows in quarantine.\n\n"
+            + "".join(f"- {count:,} rows: {reason}\n" for reason, count in screened.reasons.items())
+            + "".join(f"- {warning}\n" for warning in screened.warnings)
+            + f"\nData Docs: [{screened.docs}]({platform().settings.console_url}/reports/data_docs/index.html)\n"
+        ),
+        description="What Great Expectations found",
+    )
+
+
+@task(name="store", task_run_name="store {batch.name}", retries=2, retry_delay_seconds=[0.5, 2.0])
+def store(batch: Batch, screened: Screened) -> Snapshot:
+    """Replace the batch's window in the lake; rows that are there already, the same, are left alone."""
+    home = platform()
+    _claim(home, batch)
+    tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
+    start, end = batch.first_at, batch.last_at + timedelta(microseconds=1)
+    if not _is_stored(home, tables["interactions"], start=start, end=end):
+        home.lake.write_window("interactions", tables["interactions"], start=start, end=end)
+    for name in _KEYS:
+        _merge(home, name, tables[name])
+    _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)
+    return snapshot_of(home, name=batch.name, is_order_only=batch.is_order_only, screened=screened)
+
+
+def snapshot_of(home: Platform, *, name: str, is_order_only: bool, screened: Screened | None = None) -> Snapshot:
+    """Return the lake as it is now.
+
+    Raises:
+        StoreError: The lake holds no interactions.
+    """
+    interactions, items = home.lake.read("interactions"), home.lake.read("items")
+    if not interactions.num_rows:
+        raise StoreError(
+            f"the lake at {home.settings.lake} holds no interactions. Ingest a source with `everfeed run`."
+        )
+    versions = {table: home.lake.version(table) for table in ("interactions", "items", "users")}
+    return Snapshot(
+        name=name,
+        fingerprint=fingerprint(interactions)[:32] + fingerprint(items)[:32],
+        versions={table: version for table, version in versions.items() if version is not None},
+        interactions=interactions.num_rows,
+        users=pc.count_distinct(interactions[USER_ID]).as_py(),
+        items=items.num_rows,
+        quarantined=screened.quarantined if screened else 0,
+        as_of=pc.max(interactions[TIMESTAMP]).as_py(),
+        is_order_only=is_order_only,
+        docs=screened.docs if screened else None,
+    )
+
+
+def read_data_set(home: Platform) -> DataSet:
+    """Return which data set this home holds.
+
+    Raises:
+        StoreError: Nothing was ingested yet.
+    """
+    path = _data_set_file(home)
+    if not path.exists():
+        raise StoreError(f"the home {home.settings.root} holds no data yet. Ingest a source with `everfeed run`.")
+    return DataSet.model_validate_json(path.read_text())
+
+
+def _claim(home: Platform, batch: Batch) -> None:
+    """Keep one data set a home: two mixed in one lake would be split, trained and judged as one."""
+    path = _data_set_file(home)
+    if path.exists() and (held := read_data_set(home).name) != batch.name:
+        raise StoreError(
+            f"the home {home.settings.root} holds the data set {held!r}, and {batch.name!r} would be mixed into it. "
+            f"Choose another home with EVERFEED_HOME, or call the new data {held!r} with `--name {held}`."
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(DataSet(name=batch.name, is_order_only=batch.is_order_only).model_dump_json())
+
+
+def _data_set_file(home: Platform) -> Path:
+    return home.settings.root / "data_set.json"
+
+
+def _daily_rows() -> dict[str, dict[date, int]]:
+    lake = platform().lake
+    return {"interactions": lake.daily_counts("interactions")} if lake.version("interactions") is not None else {}
+
+
+def _is_stored(home: Platform, rows: pa.Table, *, start: datetime, end: datetime) -> bool:
+    if home.lake.version("interactions") is None:
+        return False
+    return fingerprint(home.lake.read("interactions", start=start, end=end)) == fingerprint(rows)
+
+
+def _merge(home: Platform, name: str, rows: pa.Table) -> None:
+    """Replace the rows whose key is in the batch and keep the others."""
+    key = _KEYS[name]
+    if home.lake.version(name) is not None:
+        held = home.lake.read(name)
+        kept = held.filter(pc.invert(pc.is_in(held[key], value_set=rows[key].combine_chunks())))
+        merged = pa.concat_tables([kept, rows], promote_options="default").sort_by(key)
+        if merged.equals(held.sort_by(key)):
+            return
+        rows = merged
+    home.lake.replace(name, rows.sort_by(key))
+
+
+def _keep_quarantined(home: Platform, rows: pa.Table, *, batch: str) -> None:
+    if rows.num_rows:
+        home.lake.append("quarantine", rows, key=batch)
+
+
+def _reasons(reports: dict[str, ValidationReport]) -> dict[str, int]:
+    return {f"{name}: {reason}": n for name, report in reports.items() for reason, n in report.reasons.items() if n}

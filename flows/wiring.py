@@ -1,0 +1,83 @@
+"""Settings -> connected stores: the composition root. Each store is opened at its first use."""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+
+from infra.model_registry import ModelRegistry
+from infra.outbox import Outbox
+from infra.tracking import Tracker
+
+from infra.database import Database, open_database
+from infra.events import EventStore
+from infra.histories import HistoryStore
+from infra.lake import Lake
+from infra.rollouts import RolloutStore
+from infra.settings import Settings
+from infra.takedowns import TakedownStore
+
+MODEL_NAME = "everfeed"
+"""Name of the registered model whose versions are rolled out."""
+
+
+@dataclass(frozen=True)
+class Platform:
+    """The stores of one home, connected."""
+
+    settings: Settings
+
+    @cached_property
+    def database(self) -> Database:
+        """Everfeed's own tables."""
+        self.settings.root.mkdir(parents=True, exist_ok=True)
+        return open_database(self.settings.database)
+
+    @cached_property
+    def lake(self) -> Lake:
+        """The Delta tables."""
+        return Lake(self.settings.lake)
+
+    @cached_property
+    def rollouts(self) -> RolloutStore:
+        """Who serves."""
+        return RolloutStore(self.database)
+
+    @cached_property
+    def events(self) -> EventStore:
+        """What was served and what came of it."""
+        return EventStore(self.database)
+
+    @cached_property
+    def histories(self) -> HistoryStore:
+        """What users did, for serving."""
+        return HistoryStore(self.database)
+
+    @cached_property
+    def takedowns(self) -> TakedownStore:
+        """Items that nobody may be shown."""
+        return TakedownStore(self.database)
+
+    @cached_property
+    def outbox(self) -> Outbox:
+        """Incidents, and alerts on their way."""
+        return Outbox(self.database)
+
+    @cached_property
+    def tracker(self) -> Tracker:
+        """MLflow runs."""
+        return Tracker(self.settings.mlflow, artifacts=self.settings.artifacts)
+
+    @cached_property
+    def registry(self) -> ModelRegistry:
+        """MLflow model versions."""
+        return ModelRegistry(self.settings.mlflow, MODEL_NAME)
+
+
+@cache
+def connect(settings: Settings) -> Platform:
+    """Return the platform of these settings; one a process."""
+    return Platform(settings)
+
+
+def platform() -> Platform:
+    """Return the platform that the environment describes."""
+    return connect(Settings())

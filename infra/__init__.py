@@ -1,0 +1,1 @@
+"""infra keeps: settings, stores, the gateway, the control room and the services of one machine."""

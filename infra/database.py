@@ -1,0 +1,294 @@
+"""The relational store: one engine over SQLite or PostgreSQL, brought to the newest schema when it is opened."""
+
+import re
+import sqlite3
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from sqlalchemy import (
+    URL,
+    BigInteger,
+    Connection,
+    Dialect,
+    Engine,
+    Integer,
+    MetaData,
+    Table,
+    TypeDecorator,
+    create_engine,
+    event,
+    inspect,
+    literal,
+    make_url,
+    text,
+)
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from recmodels.errors import StoreError
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+"""Every table of Everfeed's own; each store defines its tables beside its code."""
+
+BigKey = BigInteger().with_variant(Integer, "sqlite")
+"""A 64-bit key that counts by itself on both databases."""
+
+_MIGRATIONS: Final = Path(__file__).parent / "migrations"
+_BUSY_SECONDS: Final = 30
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+
+def to_microseconds(moment: datetime) -> int:
+    """Return the microseconds since 1970 UTC of an aware datetime.
+
+    Raises:
+        ValueError: The datetime has no time zone.
+    """
+    if moment.tzinfo is None:
+        raise ValueError(f"datetime {moment!r} has no time zone; pass an aware one, such as datetime.now(UTC).")
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def from_microseconds(microseconds: int) -> datetime:
+    """Return the UTC datetime of microseconds since 1970."""
+    return _EPOCH + timedelta(microseconds=microseconds)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware datetime, kept as integer microseconds since 1970 UTC on every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """Turn a datetime into microseconds."""
+        del dialect
+        return None if value is None else to_microseconds(value)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """Turn microseconds into a datetime."""
+        del dialect
+        return None if value is None else from_microseconds(value)
+
+
+class Database:
+    """An open database at the newest schema; safe to share between threads.
+
+    Attributes:
+        engine: The SQLAlchemy engine.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._writer = engine.execution_options(everfeed_writes=True)
+
+    @contextmanager
+    def begin(self, *, lock: str = "") -> Iterator[Connection]:
+        """Open one writing transaction; it is committed at the end and undone by an exception.
+
+        On SQLite the write lock is taken at once, so that a transaction that reads before it writes cannot fail in the
+        middle because another writer came between.
+
+        Args:
+            lock: Name of what the transaction reads before it writes; transactions with the same name wait for each
+                other on PostgreSQL too. Empty where no decision depends on what was read.
+
+        Raises:
+            StoreError: The database stayed locked for 30 seconds, or cannot be reached.
+        """
+        with _explained(self.engine.url), self._writer.begin() as connection:
+            if lock and connection.dialect.name == "postgresql":
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"everfeed.{lock}"})
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open one reading transaction, which sees one state from its first statement to its last.
+
+        Raises:
+            StoreError: The database cannot be reached.
+        """
+        with _explained(self.engine.url), self.engine.begin() as connection:
+            yield connection
+
+    def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Insert rows, passing over those whose key is there already; return how many were inserted."""
+        if not rows:
+            return 0
+        if connection.dialect.name == "postgresql":  # its driver does not count rows over several statements
+            statement = postgresql.insert(table).on_conflict_do_nothing().returning(literal(1))
+            return len(connection.execute(statement, rows).all())
+        return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows).rowcount
+
+    def schema_version(self) -> str | None:
+        """Return the schema version that the database says it has."""
+        with self.read() as connection:
+            return _version(connection)
+
+    def close(self) -> None:
+        """Close every pooled connection."""
+        self.engine.dispose()
+
+
+def open_database(url: str) -> Database:
+    """Open the database at `url`, making it and bringing it to the newest schema where that is needed.
+
+    Args:
+        url: SQLAlchemy URL, ``sqlite:////absolute/path`` or ``postgresql://user@host/name``.
+
+    Raises:
+        StoreError: The URL cannot be used, the database is damaged or unreachable, or a newer Everfeed wrote it.
+    """
+    parsed = _parse(url)
+    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+    if parsed.get_backend_name() == "sqlite":
+        _prepare_sqlite(engine, parsed)
+    database = Database(engine)
+    try:
+        with database.read() as connection:
+            version = _version(connection)
+        _refuse_newer(version, url=parsed)
+        if version != known_versions()[-1]:
+            _upgrade(database)
+    except BaseException:
+        engine.dispose()
+        raise
+    return database
+
+
+@cache
+def known_versions() -> tuple[str, ...]:
+    """Return the schema versions this Everfeed knows, oldest first, from the names of the migrations' files."""
+    names = (re.fullmatch(r"v(\d{4})_\w+\.py", path.name) for path in (_MIGRATIONS / "versions").iterdir())
+    return tuple(sorted(match[1] for match in names if match))
+
+
+def _parse(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise StoreError(
+            f"database URL {_without_password(url)!r} cannot be used ({error}). Expected"
+            " sqlite:////absolute/path/file.db or postgresql://user:password@host/name; set EVERFEED_DATABASE_URL."
+        ) from error
+    if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
+        raise StoreError(
+            f"database {parsed.get_backend_name()!r} is not supported. Known: sqlite, postgresql."
+            " Change EVERFEED_DATABASE_URL."
+        )
+    return parsed
+
+
+def _without_password(url: str) -> str:
+    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+
+
+def _prepare_sqlite(engine: Engine, url: URL) -> None:
+    if not url.database or url.database == ":memory:":
+        raise StoreError("database URL sqlite:// keeps nothing. Give a file: sqlite:////absolute/path/everfeed.db.")
+    path = Path(url.database)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch(mode=0o600)  # it maps user keys to user ids: for its owner only
+    event.listen(engine, "connect", _configure_sqlite)
+    event.listen(engine, "begin", _begin_sqlite)
+
+
+def _configure_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+    del record
+    assert isinstance(connection, sqlite3.Connection)
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says, not before the first write
+    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
+    _use_write_ahead_log(connection)
+    connection.execute("PRAGMA synchronous=FULL")
+    connection.execute("PRAGMA foreign_keys=ON")
+
+
+def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
+    deadline = time.monotonic() + _BUSY_SECONDS
+    while True:  # changing the journal mode does not wait for a lock as statements do
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("everfeed_writes", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def _explained(url: URL) -> Iterator[None]:
+    """Turn the driver's errors about the store itself into `StoreError`; broken constraints pass as they are."""
+    try:
+        yield
+    except DBAPIError as error:
+        words = str(error.orig)
+        if "locked" in words:
+            reason, advice = (
+                f"stayed locked for {_BUSY_SECONDS} s",
+                "Find the process that holds it and end that one, then try again.",
+            )
+        elif "not a database" in words or "malformed" in words:
+            reason, advice = f"is damaged ({words})", "Restore it from a backup, or move the file away to start empty."
+        elif "disk" in words or "readonly" in words or "read-only" in words:
+            reason, advice = (
+                f"cannot be written ({words})",
+                "Free space or fix the permissions, then try again; nothing was lost.",
+            )
+        elif error.connection_invalidated or type(error.orig).__name__ == "OperationalError":
+            reason, advice = (
+                f"cannot be used ({words.strip()})",
+                "Check EVERFEED_DATABASE_URL and that the server is up.",
+            )
+        else:
+            raise
+        raise StoreError(f"database {url.render_as_string()} {reason}. {advice}") from error
+
+
+def _version(connection: Connection) -> str | None:
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return version
+
+
+def _refuse_newer(version: str | None, *, url: URL) -> None:
+    if version is not None and version not in known_versions():
+        raise StoreError(
+            f"database {url.render_as_string()} has schema version {version!r}; this Everfeed knows versions up to"
+            f" {known_versions()[-1]!r}. A newer Everfeed wrote it: install that one, or set EVERFEED_DATABASE_URL or"
+            " EVERFEED_HOME to another place."
+        )
+
+
+def _upgrade(database: Database) -> None:
+    """Run the missing migrations in one transaction, behind a lock, so that concurrent opens migrate once."""
+    from alembic import command
+    from alembic.config import Config
+
+    with database.begin(lock="migrations") as connection:
+        _refuse_newer(_version(connection), url=database.engine.url)
+        config = Config(attributes={"connection": connection})
+        config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+        command.upgrade(config, "head")

@@ -1,0 +1,314 @@
+"""The lake: Delta tables that are written window by window, read with DuckDB at any version, and can forget a user."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+
+from infra.lake_erasure import Erasure, erase, forget_older_versions, targets_of
+from infra.lake_layout import (
+    TIME_COLUMNS,
+    conform,
+    order_of,
+    partition_of,
+    partition_range,
+    table_schema,
+    with_partition,
+)
+from infra.lake_tables import DeltaTables, configuration_of, explained
+from infra.locks import exclusive, shared
+from recmodels.errors import DataError
+
+__all__ = ["Erasure", "Lake", "TableVersion"]
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """One version of a table.
+
+    Attributes:
+        version: Its number.
+        written_at: When it was written.
+        operation: Delta's word for what was done.
+        is_erased: A user was erased after it, so it can no longer be read.
+    """
+
+    version: int
+    written_at: datetime
+    operation: str
+    is_erased: bool
+
+
+class Lake:
+    """The tables of one folder.
+
+    Args:
+        path: Folder of the tables, or a URL of an object store. Erasures wait for readers in a folder only.
+    """
+
+    def __init__(self, path: str) -> None:
+        is_local = "://" not in path
+        root = str(Path(path).expanduser().resolve()) if is_local else path.rstrip("/")
+        self._tables = DeltaTables(root)
+        self._lock = Path(root) / ".lock" if is_local else None
+
+    def write_window(self, table_name: str, frame: pa.Table, *, start: datetime, end: datetime) -> int:
+        """Replace the rows with ``start <= time < end`` by `frame`, in one commit; an empty frame clears the window.
+
+        Args:
+            table_name: A table with a time column.
+            frame: Rows in the table's schema, all of them in the window.
+            start: First moment of the window.
+            end: First moment after it.
+
+        Returns:
+            The table's new version.
+
+        Raises:
+            DataError: The frame is not in the schema, or has rows outside the window.
+            StoreError: The table is damaged.
+        """
+        column = _time_column(table_name)
+        frame = conform(frame, table_name)
+        _refuse_outside(frame, column=column, start=start, end=end, table_name=table_name)
+
+        def write() -> None:
+            partition = self._partition(table_name) or partition_of(frame, column)
+            conditions = [(column, ">=", start.isoformat()), (column, "<", end.isoformat())]
+            conditions += partition_range(partition, start=start, end=end)
+            predicate = " AND ".join(f"{name} {sign} '{value}'" for name, sign, value in conditions)
+            rows = with_partition(frame, column, partition)
+            self._tables.overwrite(table_name, rows, partition=partition, predicate=predicate)
+
+        return self._commit(table_name, write)
+
+    def replace(self, table_name: str, frame: pa.Table) -> int:
+        """Replace the whole table by `frame`, in one commit.
+
+        Returns:
+            The table's new version.
+
+        Raises:
+            DataError: The frame is not in the schema.
+            StoreError: The table is damaged.
+        """
+        frame = conform(frame, table_name)
+        column = TIME_COLUMNS.get(table_name)
+
+        def write() -> None:
+            partition = None if column is None else self._partition(table_name) or partition_of(frame, column)
+            write_deltalake(
+                self._tables.uri(table_name),
+                frame if column is None or partition is None else with_partition(frame, column, partition),
+                mode="overwrite",
+                schema_mode="overwrite",
+                partition_by=None if partition is None else [partition],
+                configuration=configuration_of(table_name),
+            )
+
+        return self._commit(table_name, write)
+
+    def append(self, table_name: str, frame: pa.Table, *, key: str = "") -> int:
+        """Add rows, in one commit.
+
+        Args:
+            table_name: A table with a time column.
+            frame: Rows in the table's schema.
+            key: What is appended under a key is appended once: a second call with it changes nothing.
+
+        Returns:
+            The table's version.
+
+        Raises:
+            DataError: The frame is not in the schema.
+            StoreError: The table is damaged.
+        """
+        column = _time_column(table_name)
+        frame = conform(frame, table_name)
+
+        def write() -> None:
+            table = self._tables.find(table_name)
+            if key and table is not None and table.transaction_version(key) is not None:
+                return
+            partition = self._partition(table_name) or partition_of(frame, column)
+            write_deltalake(
+                self._tables.uri(table_name),
+                with_partition(frame, column, partition),
+                mode="append",
+                partition_by=[partition],
+                configuration=configuration_of(table_name),
+                commit_properties=CommitProperties(app_transactions=[Transaction(key, 1)]) if key else None,
+            )
+
+        return self._commit(table_name, write)
+
+    def read(
+        self,
+        table_name: str,
+        *,
+        start: datetime | None = None,
+        end: datetime | None = None,
+        version: int | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pa.Table:
+        """Return rows in the table's schema, sorted by time and key, so that the same content reads the same.
+
+        Args:
+            table_name: The table.
+            start: Only rows at or after this moment.
+            end: Only rows before this moment.
+            version: The version to read; None for the newest.
+            columns: Only these columns, in this order.
+
+        Raises:
+            StoreError: The table or version does not exist, is damaged, or a user was erased since that version.
+            DataError: A column does not exist.
+        """
+        with self.reading():
+            table = self._tables.open(table_name, version=version)
+            target = _target_schema(table, table_name, columns=columns)
+            files = self._tables.files(table, table_name, start=start, end=end)
+            if not files:
+                return target.empty_table()
+            condition, moments = _condition(table_name, start=start, end=end)
+            names = ", ".join(f'"{name}"' for name in target.names)
+            order = ", ".join(f'"{name}"' for name in order_of(table_name))
+            query = f"SELECT {names} FROM files WHERE {condition} ORDER BY {order}"  # noqa: S608 - names of the contract
+            return self._tables.query(table_name, query, files=files, parameters=moments).cast(target)
+
+    def daily_counts(self, table_name: str, *, version: int | None = None) -> dict[date, int]:
+        """Return the number of rows of each UTC day that has any.
+
+        Raises:
+            StoreError: The table or version does not exist or is damaged.
+        """
+        column = _time_column(table_name)
+        with self.reading():
+            files = self._tables.files(self._tables.open(table_name, version=version), table_name)
+            if not files:
+                return {}
+            query = f'SELECT "{column}"::DATE AS day, count(*) AS rows FROM files GROUP BY day ORDER BY day'  # noqa: S608
+            counts = self._tables.query(table_name, query, files=files)
+            return dict(zip(counts["day"].to_pylist(), counts["rows"].to_pylist(), strict=True))
+
+    def version(self, table_name: str) -> int | None:
+        """Return the newest version of a table, or None if it does not exist.
+
+        Raises:
+            StoreError: The table is damaged.
+        """
+        table = self._tables.find(table_name)
+        return None if table is None else int(table.version())
+
+    def versions(self, table_name: str) -> list[TableVersion]:
+        """Return the versions of a table, the newest first.
+
+        Raises:
+            StoreError: The table does not exist or is damaged.
+        """
+        first = self._tables.first_readable(table_name)
+        table = self._tables.open(table_name)
+        with explained(self._tables.uri(table_name)):
+            history = table.history()
+        return [
+            TableVersion(
+                version=entry["version"],
+                written_at=datetime.fromtimestamp(entry["timestamp"] / 1000, UTC),
+                operation=str(entry["operation"]),
+                is_erased=entry["version"] < first,
+            )
+            for entry in history
+        ]
+
+    def file_uris(self, table_name: str, version: int | None = None) -> list[str]:
+        """Return the Parquet files of a version, for a reader of its own that holds `reading` meanwhile.
+
+        Raises:
+            StoreError: The table or version does not exist, is damaged, or a user was erased since that version.
+        """
+        return self._tables.files(self._tables.open(table_name, version=version), table_name)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold off erasures while files are being read."""
+        with self._held(shared):
+            yield
+
+    def erase_user(self, user_id: str, *, user_key: str = "", now: datetime) -> Erasure:
+        """Remove every row about a user from every table, and every older version of those tables.
+
+        It waits until nobody reads or writes. Nothing of the user stays, neither in files nor in the tables' logs.
+        Doing it again changes nothing, and finishes one that was interrupted.
+
+        Args:
+            user_id: The raw id, in interactions, users and quarantine.
+            user_key: The user's key, in impressions and, through their requests, outcomes; empty for none.
+            now: The moment of the erasure.
+
+        Raises:
+            StoreError: A table is damaged.
+        """
+        with self._held(exclusive):
+            targets = targets_of(self._tables, user_id=user_id, user_key=user_key)
+            rows = {target.table_name: erase(self._tables, target) for target in targets}
+            versions = {name: forget_older_versions(self._tables, name, now=now) for name in rows}
+        return Erasure({name: count for name, count in rows.items() if count}, versions)
+
+    def _held(self, lock: Callable[[Path], AbstractContextManager[None]]) -> AbstractContextManager[None]:
+        return nullcontext() if self._lock is None else lock(self._lock)
+
+    def _commit(self, table_name: str, write: Callable[[], None]) -> int:
+        with self.reading():  # an erasure deletes files that no version lists yet, so writers hold it off too
+            return self._tables.commit(table_name, write)
+
+    def _partition(self, table_name: str) -> str | None:
+        table = self._tables.find(table_name)
+        return None if table is None else str(table.metadata().partition_columns[0])
+
+
+def _time_column(table_name: str) -> str:
+    if table_name not in TIME_COLUMNS:
+        raise DataError(
+            f"table {table_name!r} has no time column. With windows: {', '.join(TIME_COLUMNS)}; or replace it whole."
+        )
+    return TIME_COLUMNS[table_name]
+
+
+def _refuse_outside(frame: pa.Table, *, column: str, start: datetime, end: datetime, table_name: str) -> None:
+    if start >= end:
+        raise DataError(f"the window from {start.isoformat()} to {end.isoformat()} is empty. Its end must be later.")
+    if frame.num_rows == 0:
+        return
+    bounds = pc.min_max(frame[column]).as_py()
+    if bounds["min"] < start or bounds["max"] >= end:
+        raise DataError(
+            f"{table_name} has rows from {bounds['min'].isoformat()} to {bounds['max'].isoformat()}, outside the window"
+            f" from {start.isoformat()} to {end.isoformat()}. Widen the window, or cut the rows."
+        )
+
+
+def _condition(table_name: str, *, start: datetime | None, end: datetime | None) -> tuple[str, list[datetime]]:
+    """Return the SQL of a window with the values that it names."""
+    bounds = [(sign, moment) for sign, moment in ((">=", start), ("<", end)) if moment is not None]
+    if not bounds:
+        return "TRUE", []
+    column = _time_column(table_name)
+    parts = [f'"{column}" {sign} ${place}::TIMESTAMPTZ' for place, (sign, _) in enumerate(bounds, start=1)]
+    return " AND ".join(parts), [moment for _, moment in bounds]
+
+
+def _target_schema(table: DeltaTable, table_name: str, *, columns: Sequence[str] | None) -> pa.Schema:
+    partitions = set(table.metadata().partition_columns)
+    stored = [field.name for field in table.schema().fields if field.name not in partitions]
+    target = table_schema(table_name, names=stored)
+    if columns is None:
+        return target
+    unknown = [name for name in columns if name not in target.names]
+    if unknown:
+        raise DataError(f"{table_name} has no column {', '.join(unknown)}. Known: {', '.join(target.names)}.")
+    return pa.schema([target.field(name) for name in columns])

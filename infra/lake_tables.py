@@ -1,0 +1,169 @@
+"""Delta tables of one folder: opened at a version, queried with DuckDB, overwritten in one commit. Takes no locks."""
+
+import glob
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Final
+from urllib.parse import unquote
+
+import duckdb
+import pyarrow as pa
+from deltalake import DeltaTable, write_deltalake
+from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+
+from infra.lake_layout import TIME_COLUMNS, partition_range
+from recmodels.data import schema
+from recmodels.errors import StoreError
+
+ERASURES: Final = "_erasures"
+"""The table that says which versions of the others an erasure took away."""
+
+_COMMIT_ATTEMPTS: Final = 8
+_DUCKDB_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+}
+
+
+class DeltaTables:
+    """The tables of one folder.
+
+    Args:
+        root: The folder, or a URL of an object store.
+    """
+
+    def __init__(self, root: str) -> None:
+        self.root = root
+
+    def uri(self, table_name: str) -> str:
+        """Return where a table is."""
+        return f"{self.root}/{table_name}"
+
+    def find(self, table_name: str) -> DeltaTable | None:
+        """Return the newest version of a table, or None if it does not exist.
+
+        Raises:
+            StoreError: The table is damaged.
+        """
+        with explained(self.uri(table_name)):
+            return DeltaTable(self.uri(table_name)) if DeltaTable.is_deltatable(self.uri(table_name)) else None
+
+    def open(self, table_name: str, *, version: int | None = None) -> DeltaTable:
+        """Return a table at a version, by default the newest.
+
+        Raises:
+            StoreError: The table or version does not exist, is damaged, or was taken away by an erasure.
+        """
+        table = self.find(table_name)
+        if table is None:
+            raise StoreError(
+                f"the lake {self.root} has no table {table_name!r} yet. Ingest a source with `everfeed run`."
+            )
+        if version is None or version == table.version():
+            return table
+        if not 0 <= version <= table.version():
+            raise StoreError(
+                f"{table_name} has no version {version}: its newest is {table.version()}. Choose one up to it."
+            )
+        first = self.first_readable(table_name)
+        if version < first:
+            raise StoreError(
+                f"{table_name} version {version} can no longer be read: a user was erased, and the versions before"
+                f" {first} went with them. Run again on the newest version."
+            )
+        with explained(self.uri(table_name)):
+            table.load_as_version(version)
+        return table
+
+    def first_readable(self, table_name: str) -> int:
+        """Return the first version of a table that no erasure has taken away."""
+        erasures = self.find(ERASURES)
+        if erasures is None:
+            return 0
+        query = 'SELECT max(first_version) AS version FROM files WHERE "table" = $1'
+        version = self.query(ERASURES, query, files=self.files(erasures, ERASURES), parameters=[table_name])["version"][
+            0
+        ].as_py()
+        return 0 if version is None else int(version)
+
+    def files(
+        self, table: DeltaTable, table_name: str, *, start: datetime | None = None, end: datetime | None = None
+    ) -> list[str]:
+        """Return the Parquet files that can hold rows with ``start <= time < end``, as paths or URLs."""
+        partitions = table.metadata().partition_columns
+        filters = partition_range(partitions[0], start=start, end=end) if partitions else []
+        with explained(self.uri(table_name)):
+            uris = sorted(table.file_uris(file_pruning_predicate=filters or None))
+        return uris if "://" in self.root else [unquote(uri) for uri in uris]  # Delta escapes blanks in paths too
+
+    def query(
+        self, table_name: str, query: str, *, files: Sequence[str], parameters: Sequence[object] = ()
+    ) -> pa.Table:
+        """Run a query over the relation ``files``, which has the rows of the given Parquet files."""
+        with explained(self.uri(table_name)), duckdb.connect(":memory:", config=_DUCKDB_CONFIG) as connection:
+            connection.execute("SET TimeZone = 'UTC'")
+            paths = [glob.escape(file) for file in files]
+            connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view("files")
+            return connection.sql(query, params=list(parameters)).to_arrow_table()
+
+    def overwrite(self, table_name: str, rows: pa.Table, *, partition: str, predicate: str) -> None:
+        """Replace what the predicate chooses by `rows`, making the table where it is missing."""
+        table = self.find(table_name)
+        if table is not None and rows.num_rows == 0:
+            table.delete(predicate)
+            return
+        write_deltalake(
+            self.uri(table_name),
+            rows,
+            mode="error" if table is None else "overwrite",
+            predicate=None if table is None else predicate,
+            partition_by=[partition],
+            configuration=configuration_of(table_name),
+        )
+
+    def commit(self, table_name: str, write: Callable[[], None]) -> int:
+        """Write, and again when another writer came first; return the version that stands then.
+
+        Raises:
+            StoreError: Other writers came first every time, or the table is damaged.
+        """
+        for attempt in range(1, _COMMIT_ATTEMPTS + 1):
+            try:
+                with explained(self.uri(table_name)):
+                    write()
+            except CommitFailedError as error:
+                if attempt == _COMMIT_ATTEMPTS:
+                    raise StoreError(
+                        f"{self.uri(table_name)} could not be written: another writer came first {attempt} times"
+                        f" ({_first_line(error)}). Let one flow write a window at a time."
+                    ) from error
+            else:
+                break
+        table = self.find(table_name)
+        assert table is not None
+        return int(table.version())
+
+
+def configuration_of(table_name: str) -> dict[str, str | None]:
+    """Return a new table's settings: statistics on times alone, since those of ids would put users into its log."""
+    column = TIME_COLUMNS.get(table_name) or (schema.SIGNED_UP_AT if table_name == "users" else schema.ITEM_ID)
+    return {"delta.dataSkippingStatsColumns": column}
+
+
+@contextmanager
+def explained(uri: str) -> Iterator[None]:
+    """Turn errors about damaged tables into `StoreError`; conflicts between writers pass as they are."""
+    try:
+        yield
+    except (CommitFailedError, TableNotFoundError):
+        raise
+    except (DeltaError, duckdb.Error, FileNotFoundError) as error:
+        raise StoreError(
+            f"table {uri} is damaged ({_first_line(error)}). Restore it from a backup, or move the folder away and"
+            " ingest again."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]

@@ -1,0 +1,207 @@
+"""What is running over one home folder, seen from outside: the record of its services, and how leftovers are ended."""
+
+import fcntl
+import logging
+import os
+import signal
+import time
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO
+
+import httpx
+import msgspec
+import psutil
+
+from infra.settings import Settings
+from recmodels.errors import AlreadyRunningError
+
+_log = logging.getLogger(__name__)
+
+STOP_SECONDS = 15.0
+
+
+class ServiceRecord(msgspec.Struct, frozen=True):
+    """One started service: its process, told from a later one of the same number by the time it was created."""
+
+    name: str
+    pid: int
+    created: float
+    url: str
+    ready_path: str
+
+
+class StackRecord(msgspec.Struct, frozen=True):
+    """The services of a stack and the process that watches them."""
+
+    supervisor: int = 0
+    services: list[ServiceRecord] = msgspec.field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class ServiceStatus:
+    """What is known of one service. Memory includes its child processes, in MiB."""
+
+    name: str
+    url: str
+    pid: int
+    is_running: bool
+    is_ready: bool
+    memory_mb: float
+    started_at: datetime | None
+
+
+def hold_lock(settings: Settings) -> IO[str]:
+    """Take the lock of this home; it lasts until the returned file is closed or the process ends.
+
+    Raises:
+        AlreadyRunningError: Another process holds it.
+    """
+    lock = _lock_file(settings).open("a+")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        lock.close()
+        raise AlreadyRunningError(
+            f"a stack is already up over {settings.root}. See it with `everfeed status`, stop it with `everfeed down`, "
+            "or choose another folder with EVERFEED_HOME."
+        ) from error
+    return lock
+
+
+def is_up(settings: Settings) -> bool:
+    """Say whether a process holds a stack over this home."""
+    if not _lock_file(settings).exists():
+        return False
+    try:
+        hold_lock(settings).close()
+    except AlreadyRunningError:
+        return True
+    return False
+
+
+def statuses(settings: Settings) -> list[ServiceStatus]:
+    """Return what is known of each service of this home; an empty list when no stack was started."""
+    return [_status(record) for record in read_record(settings).services]
+
+
+def take_down(settings: Settings, *, timeout_seconds: float = 30.0) -> bool:
+    """Stop the stack of this home, whoever started it.
+
+    Returns:
+        True when something was stopped, False when nothing ran.
+    """
+    supervisor = read_record(settings).supervisor
+    was_up = is_up(settings)
+    if was_up and supervisor not in (0, os.getpid()):
+        os.kill(supervisor, signal.SIGTERM)
+        deadline = time.monotonic() + timeout_seconds
+        while is_up(settings) and time.monotonic() < deadline:
+            time.sleep(0.1)
+    return stop_leftovers(settings) > 0 or was_up
+
+
+def stop_leftovers(settings: Settings) -> int:
+    """Stop services that outlived a supervisor that was killed, and return how many there were."""
+    left = [record for record in read_record(settings).services if _is_alive(record)]
+    for record in left:
+        _log.warning("service %s (process %d) outlived its supervisor and is stopped", record.name, record.pid)
+        signal_group(record.pid, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_SECONDS
+    while any(_is_alive(record) for record in left) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    for record in left:
+        signal_group(record.pid, signal.SIGKILL)
+    _record_file(settings).unlink(missing_ok=True)
+    return len(left)
+
+
+def signal_group(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a service and all of its own children; one that has ended is no error."""
+    try:
+        os.killpg(pid, number)
+    except ProcessLookupError:
+        _log.debug("process group %d has ended already", pid)
+
+
+def answers(url: str, ready_path: str) -> bool:
+    """Say whether a service answers 200 at its ready path."""
+    try:
+        return httpx.get(f"{url}{ready_path}", timeout=2.0).status_code == httpx.codes.OK
+    except httpx.HTTPError:
+        return False
+
+
+def created_at(pid: int) -> float:
+    """Return when a process was created, in seconds since 1970, or 0 when it has ended."""
+    try:
+        return float(psutil.Process(pid).create_time())
+    except psutil.NoSuchProcess:
+        return 0.0
+
+
+def port_owner(port: int) -> str:
+    """Name the process that listens on a port, as far as this user may see it."""
+    try:
+        for connection in psutil.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,) and connection.pid:
+                return f"by process {connection.pid}, {psutil.Process(connection.pid).name()}"
+    except psutil.Error:
+        return "by a process that this user may not see"
+    return "by another process"
+
+
+def read_record(settings: Settings) -> StackRecord:
+    """Return the record of the last stack over this home, or an empty one."""
+    path = _record_file(settings)
+    return msgspec.json.decode(path.read_bytes(), type=StackRecord) if path.exists() else StackRecord()
+
+
+def write_record(settings: Settings, record: StackRecord) -> None:
+    """Replace the record atomically."""
+    path = _record_file(settings)
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(msgspec.json.encode(record))
+    partial.replace(path)
+
+
+def remove_record(settings: Settings) -> None:
+    """Forget the stack after a clean stop."""
+    _record_file(settings).unlink(missing_ok=True)
+
+
+def _status(record: ServiceRecord) -> ServiceStatus:
+    if not _is_alive(record):
+        return ServiceStatus(
+            record.name, record.url, record.pid, is_running=False, is_ready=False, memory_mb=0.0, started_at=None
+        )
+    process = psutil.Process(record.pid)
+    memory = sum(member.memory_info().rss for member in [process, *process.children(recursive=True)]) / 2**20
+    is_ready = not record.ready_path or answers(record.url, record.ready_path)
+    started = datetime.fromtimestamp(record.created).astimezone()
+    return ServiceStatus(
+        record.name,
+        record.url,
+        record.pid,
+        is_running=True,
+        is_ready=is_ready,
+        memory_mb=round(memory, 1),
+        started_at=started,
+    )
+
+
+def _is_alive(record: ServiceRecord) -> bool:
+    try:
+        process = psutil.Process(record.pid)
+        return bool(process.status() != psutil.STATUS_ZOMBIE and process.create_time() == record.created)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _record_file(settings: Settings) -> Path:
+    return settings.root / "stack.json"
+
+
+def _lock_file(settings: Settings) -> Path:
+    return settings.root / "stack.lock"

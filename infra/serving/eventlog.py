@@ -1,0 +1,178 @@
+"""Everything served and everything reported goes to the store through one thread that commits in groups.
+
+Answers are queued and written within about 10 ms, which is the traffic that a crash can lose; feedback is acknowledged
+after its commit. One queue in order of arrival means that feedback on an answer never overtakes the answer.
+"""
+
+import asyncio
+import logging
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from infra.events import EventStore, Outcome, OutcomeReceipt, ServedRequest
+from infra.serving.clicks import Clicks
+from infra.serving.metrics import Histogram
+
+_log = logging.getLogger(__name__)
+
+GATHER_SECONDS = 0.003
+"""How long the first row of a group waits for others; the commit follows."""
+
+QUEUE_LIMIT = 20_000
+"""Rows that may wait; beyond it the gateway answers 503 rather than serve what it cannot log."""
+
+_GROUP_LIMIT = 1_000
+_RETRY_SECONDS = 0.5
+
+
+class LogFullError(Exception):
+    """The queue holds as many rows as it may."""
+
+
+@dataclass(frozen=True, eq=False)
+class _Report:
+    outcomes: tuple[Outcome, ...]
+    loop: asyncio.AbstractEventLoop
+    done: asyncio.Future[OutcomeReceipt]
+
+    def resolve(self, result: OutcomeReceipt | Exception) -> None:
+        self.loop.call_soon_threadsafe(self._resolve, result)
+
+    def _resolve(self, result: OutcomeReceipt | Exception) -> None:
+        if self.done.done():
+            return  # the client gave up; its retry will find the events by their ids
+        if isinstance(result, Exception):
+            self.done.set_exception(result)
+        else:
+            self.done.set_result(result)
+
+
+class EventLog:
+    """The queue and its writing thread.
+
+    Args:
+        events: Where rows go.
+        clicks: What a positive click does to histories.
+        limit: Most rows that may wait.
+    """
+
+    def __init__(self, events: EventStore, clicks: Clicks, *, limit: int = QUEUE_LIMIT) -> None:
+        self._events = events
+        self._clicks = clicks
+        self.limit = limit
+        self._queue: queue.SimpleQueue[ServedRequest | _Report | None] = queue.SimpleQueue()
+        self._is_stopping = False
+        self._thread = threading.Thread(target=self._run, name="eventlog", daemon=True)
+        self.lag = Histogram("everfeed_log_seconds", "From an answer to its durable row; a crash loses this much.")
+        self.written = 0
+        """Answers that are durable."""
+        self.lost = 0
+        """Answers that could not be written before the process ended."""
+
+    @property
+    def depth(self) -> int:
+        """Rows that wait."""
+        return self._queue.qsize()
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self, *, timeout_seconds: float = 10.0) -> None:
+        """Write what waits, then end the thread; what cannot be written in time is counted as lost."""
+        self._is_stopping = True
+        self._queue.put(None)
+        self._thread.join(timeout=timeout_seconds)
+
+    def record(self, served: ServedRequest) -> None:
+        """Queue an answer.
+
+        Raises:
+            LogFullError: The queue is full.
+        """
+        self._require_room()
+        self._queue.put(served)
+
+    async def report(self, outcomes: Sequence[Outcome]) -> OutcomeReceipt:
+        """Write feedback and return what became of it, after the commit.
+
+        Raises:
+            LogFullError: The queue is full.
+            StoreError: The store could not take it; nothing of it was kept.
+        """
+        self._require_room()
+        loop = asyncio.get_running_loop()
+        report = _Report(tuple(outcomes), loop, loop.create_future())
+        self._queue.put(report)
+        return await report.done
+
+    def _require_room(self) -> None:
+        if self._queue.qsize() >= self.limit or self._is_stopping:
+            raise LogFullError(f"{self.limit} rows wait to be written")
+
+    def _run(self) -> None:
+        is_open = True
+        while is_open:
+            first = self._queue.get()
+            if first is None:
+                break
+            time.sleep(0.0 if self._is_stopping else GATHER_SECONDS)
+            group, is_open = self._gather(first)
+            self._write_served([row for row in group if isinstance(row, ServedRequest)])
+            self._write_reports([row for row in group if isinstance(row, _Report)])
+
+    def _gather(self, first: ServedRequest | _Report) -> tuple[list[ServedRequest | _Report], bool]:
+        group = [first]
+        while len(group) < _GROUP_LIMIT:
+            try:
+                row = self._queue.get_nowait()
+            except queue.Empty:
+                break
+            if row is None:
+                return group, False
+            group.append(row)
+        return group, True
+
+    def _write_served(self, served: list[ServedRequest]) -> None:
+        """Write answers, again and again while the store cannot take them; the queue fills meanwhile."""
+        while served:
+            try:
+                self._events.append_requests(served)
+            except Exception as error:  # noqa: BLE001 - a door: whatever the store says, the rows must not be lost
+                _log.warning("answers wait rows=%d problem=%r", len(served), error)
+            else:
+                self.written += len(served)
+                self.lag.observe((datetime.now(UTC) - served[0].timestamp).total_seconds())
+                return
+            if self._is_stopping:
+                self.lost += len(served)
+                _log.error("answers lost rows=%d", len(served))
+                return
+            time.sleep(_RETRY_SECONDS)
+
+    def _write_reports(self, reports: list[_Report]) -> None:
+        """Write the feedback of several clients at once; where that fails, each on its own, so that none spoils all."""
+        if not reports:
+            return
+        try:
+            receipts = self._keep([report.outcomes for report in reports])
+        except Exception as error:  # noqa: BLE001 - a door: the waiting clients get the error, the thread goes on
+            if len(reports) == 1:
+                reports[0].resolve(error)
+                return
+            for report in reports:
+                self._write_reports([report])
+        else:
+            for report, receipt in zip(reports, receipts, strict=True):
+                report.resolve(receipt)
+
+    def _keep(self, reports: list[tuple[Outcome, ...]]) -> list[OutcomeReceipt]:
+        receipts = self._events.append_reports(reports)
+        refused = {rejection.event_id for receipt in receipts for rejection in receipt.rejected}
+        kept = (event for report in reports for event in report if event.event_id not in refused)
+        self._clicks.learn(list(kept))
+        return receipts

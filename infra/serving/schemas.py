@@ -1,0 +1,222 @@
+"""The request and response contract of the gateway; the OpenAPI document is generated from these types."""
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from recmodels.assignment import Arm
+
+Name = Annotated[str, Meta(min_length=1, max_length=200, description="An id or a name, 1 to 200 characters.")]
+Role = Literal["champion", "challenger"]
+Why = Literal["retrieval", "fallback"]
+Origin = Literal["event", "replay"]
+Scalar = str | float | bool | None
+
+_LATEST = 253_402_300_799_999_999  # the end of the year 9999, in microseconds since 1970
+
+
+class HistoryEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """One item that the user consumed."""
+
+    item_id: Name
+    timestamp: Annotated[datetime, Meta(tz=True)] | Annotated[int, Meta(ge=0, le=_LATEST)]
+    """RFC 3339 with a time zone, or microseconds since 1970 UTC."""
+
+
+class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A wish for a list of items."""
+
+    user: Name
+    """User id, or the session's id when `is_anonymous`; also the unit that is assigned to an arm."""
+    surface: Name = "video"
+    k: Annotated[int, Meta(ge=1, le=200, description="How many items, 1 to 200.")] = 10
+    exclude: Annotated[list[Name], Meta(max_length=1000)] = []
+    """Items that must not be answered."""
+    history: Annotated[list[HistoryEvent], Meta(max_length=1000)] | None = None
+    """Replaces the stored history; for anonymous, replayed or externally stored users."""
+    context: Annotated[dict[Name, Scalar], Meta(max_length=50)] = {}
+    """Facts about the request; accepted for models that use them."""
+    query: Annotated[str, Meta(max_length=500)] | None = None
+    is_anonymous: bool = False
+    """`user` is a session: clicks change its next list, but its id is not kept."""
+    origin: Origin = "event"
+    """`replay` marks simulated traffic: judged, but never added to histories and never trained on."""
+
+
+class RecommendedItem(Struct, frozen=True):
+    """One place of the list."""
+
+    item_id: str
+    score: float | None
+    """The model's score; null on a fallback list."""
+    position: int
+    """From 0."""
+    propensity: float
+    """Probability that this item was shown at this place; 1 for a deterministic list."""
+    why: Why
+
+
+class RecommendResponse(Struct, frozen=True):
+    """A list of items, and who made it."""
+
+    request_id: str
+    items: list[RecommendedItem]
+    model_version: str
+    """Registered version of the model that the user's arm stands for; empty where there is none."""
+    digest: str
+    """Digest of that model's bundle; empty where there is none."""
+    arm: Arm
+    is_fallback: bool
+    """The list holds popular items rather than the model's answer."""
+    fallback_reason: str
+    """Empty, or one of: no_model, not_loaded, unknown_user, history_unreadable, paused, late, error, not_finite."""
+    rollout_id: str | None
+    unknown_user: bool
+    """No history was found or given."""
+
+
+class ExplainRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A wish to see, without serving it, what both models would answer to a user."""
+
+    user: Name
+    surface: Name = "video"
+    k: Annotated[int, Meta(ge=1, le=200)] = 10
+
+
+class ExplainedItem(Struct, frozen=True):
+    """One place of a list, with what the catalogue says of the item."""
+
+    item_id: str
+    score: float | None
+    text: str
+    category: str
+    creator_id: str
+    surface: str
+
+
+class ExplainedList(Struct, frozen=True):
+    """What one model would answer."""
+
+    role: Role
+    model_version: str
+    model: str
+    items: list[ExplainedItem]
+    fallback_reason: str
+    """Empty, or as in a recommendation."""
+
+
+class ExplainResponse(Struct, frozen=True):
+    """How a list for a user comes about; nothing of it is logged or judged."""
+
+    arm: Arm
+    bucket: int | None
+    """Place of the user among the 10,000 of the rollout's assignment; null without a rollout."""
+    history: list[str]
+    """Items of the stored history, the newest first; at most 20."""
+    history_length: int
+    lists: list[ExplainedList]
+
+
+class FeedbackEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a user did with one item that was recommended."""
+
+    event_id: Name
+    """Chosen by the client; a second event with the same id changes nothing."""
+    request_id: Name
+    item_id: Name
+    kind: Name
+    """clicked, liked, shared, followed, commented, hidden, long_viewed or watch_seconds."""
+    value: Annotated[float, Meta(ge=0, le=1e9)] = 1.0
+    """1 or 0, or seconds for watch_seconds."""
+    timestamp: Annotated[datetime, Meta(tz=True)] | None = None
+    """When it happened; the moment of arrival where absent or later than that."""
+
+
+class FeedbackRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """A batch of feedback."""
+
+    events: Annotated[list[FeedbackEvent], Meta(min_length=1, max_length=1000)]
+
+
+class RejectedEvent(Struct, frozen=True):
+    """An event that was not taken, and why."""
+
+    event_id: str
+    reason: str
+
+
+class FeedbackResponse(Struct, frozen=True):
+    """What became of a batch; sent after it is durable."""
+
+    accepted: int
+    duplicates: int
+    rejected: list[RejectedEvent]
+
+
+class TakedownRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Items to stop recommending, or to allow again."""
+
+    item_ids: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    is_blocked: bool = True
+    """False lifts an earlier takedown."""
+
+
+class TakedownResponse(Struct, frozen=True):
+    """How many items are taken down now."""
+
+    blocked: int
+
+
+class SlotStatus(Struct, frozen=True):
+    """One model in memory."""
+
+    role: Role
+    digest: str
+    model_version: str
+    model: str
+    state: Literal["ready", "paused", "failed"]
+    problem: str
+    """Why it does not serve; empty when it does."""
+    loaded_seconds: float
+    """How long loading and warming up took."""
+
+
+class StatusResponse(Struct, frozen=True):
+    """Who serves, and how it goes."""
+
+    version: str
+    started_at: datetime
+    slots: list[SlotStatus]
+    rollout_id: str | None
+    step: int | None
+    share: float
+    """Share of users that the challenger serves, 0 to 0.5."""
+    queue_depth: int
+    """Rows waiting to be written."""
+    queue_limit: int
+    taken_down: int
+    is_store_reachable: bool
+
+
+class Health(Struct, frozen=True):
+    """Whether the process is alive, or ready for traffic."""
+
+    is_ok: bool
+    detail: str
+
+
+class Problem(Struct, frozen=True):
+    """Why a request was refused."""
+
+    what: str
+    where: str
+    expected: str
+    what_to_do: str
+
+
+class ErrorResponse(Struct, frozen=True):
+    """Every answer with a status of 400 or above."""
+
+    error: Problem

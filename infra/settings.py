@@ -1,0 +1,147 @@
+"""Where things are, and secrets: the only reader of the environment."""
+
+import secrets
+from pathlib import Path
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Places, ports and secrets, from variables with the prefix ``EVERFEED_``; every default works on one machine."""
+
+    model_config = SettingsConfigDict(env_prefix="EVERFEED_", frozen=True, extra="ignore")
+
+    home: Path = Path(".everfeed")
+    """The one folder that holds all state."""
+    host: str = "127.0.0.1"
+    """Address that services listen on."""
+    gateway_port: int = Field(8700, ge=0, le=65535)
+    console_port: int = Field(8701, ge=0, le=65535)
+    prefect_port: int = Field(8702, ge=0, le=65535)
+    mlflow_port: int = Field(8703, ge=0, le=65535)
+    database_url: str = ""
+    """SQLAlchemy URL of Everfeed's own tables; empty means SQLite in `home`."""
+    mlflow_url: str = ""
+    """Tracking URI of MLflow; empty means SQLite in `home`."""
+    lake_path: str = ""
+    """Folder of the Delta tables; empty means `lake/` in `home`."""
+    webhook_url: SecretStr = SecretStr("")
+    """Address that alerts are posted to, http or https; empty for none. They always go to a log in `home`."""
+    write_token: SecretStr = SecretStr("")
+    """Token for whatever changes state; empty means the one that was made in `home` at the first use."""
+    user_key_secret: SecretStr = SecretStr("")
+    """Key of the HMAC that turns user ids into user keys; empty means the one that was made in `home`."""
+
+    @property
+    def root(self) -> Path:
+        """`home` as an absolute path."""
+        return self.home.expanduser().resolve()
+
+    @property
+    def database(self) -> str:
+        """SQLAlchemy URL of Everfeed's own tables."""
+        return self.database_url or f"sqlite:///{self.root / 'everfeed.db'}"
+
+    @property
+    def mlflow(self) -> str:
+        """Tracking URI of MLflow."""
+        return self.mlflow_url or f"sqlite:///{self.root / 'mlflow.db'}"
+
+    @property
+    def artifacts(self) -> Path:
+        """Folder of MLflow's artifacts."""
+        return self.root / "artifacts"
+
+    @property
+    def lake(self) -> str:
+        """Folder of the Delta tables."""
+        return self.lake_path or str(self.root / "lake")
+
+    @property
+    def bundles(self) -> Path:
+        """Folder of the bundles, one folder a digest."""
+        return self.root / "bundles"
+
+    @property
+    def runs(self) -> Path:
+        """Folder of training runs: checkpoints, and which bundle came of them."""
+        return self.root / "runs"
+
+    @property
+    def reports(self) -> Path:
+        """Folder of data docs and drift reports."""
+        return self.root / "reports"
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the services' logs."""
+        return self.root / "logs"
+
+    @property
+    def downloads(self) -> Path:
+        """Folder of data sets fetched from the package index."""
+        return self.root / "downloads"
+
+    @property
+    def gateway_url(self) -> str:
+        """Address of the gateway."""
+        return f"http://{self.host}:{self.gateway_port}"
+
+    @property
+    def console_url(self) -> str:
+        """Address of the control room."""
+        return f"http://{self.host}:{self.console_port}"
+
+    @property
+    def prefect_url(self) -> str:
+        """Address of the Prefect UI."""
+        return f"http://{self.host}:{self.prefect_port}"
+
+    @property
+    def mlflow_ui_url(self) -> str:
+        """Address of the MLflow UI."""
+        return f"http://{self.host}:{self.mlflow_port}"
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""
+        return {
+            "EVERFEED_HOME": str(self.root),
+            "DO_NOT_TRACK": "true",
+            "PREFECT_HOME": str(self.root / "prefect"),
+            "PREFECT_API_URL": f"{self.prefect_url}/api",
+            "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+            "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
+            "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+            "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+            "MLFLOW_TRACKING_URI": self.mlflow,
+            "GX_ANALYTICS_ENABLED": "false",
+            "MPLBACKEND": "Agg",
+            "OMP_NUM_THREADS": "1",
+        }
+
+    def token(self) -> str:
+        """Return the token for whatever changes state, making it at the first use (mode 0600)."""
+        return self.write_token.get_secret_value() or self._secret("write_token")
+
+    def user_secret(self) -> bytes:
+        """Return the key that user ids are hashed with, making it at the first use (mode 0600)."""
+        return (self.user_key_secret.get_secret_value() or self._secret("user_key_secret")).encode()
+
+    def _secret(self, name: str) -> str:
+        folder = self.root / "secrets"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / name
+        if not path.exists():
+            partial = folder / f".{name}.{secrets.token_hex(4)}"
+            partial.touch(mode=0o600)
+            partial.write_text(secrets.token_urlsafe(32))
+            try:
+                path.hardlink_to(partial)
+            except FileExistsError:
+                pass  # another process made it first; its value is the one
+            finally:
+                partial.unlink()
+        return path.read_text().strip()

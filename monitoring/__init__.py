@@ -1,0 +1,1 @@
+"""monitoring judges: expectations, drift, canary verdicts and alerts."""

@@ -1,0 +1,249 @@
+"""The rules of a rollout, one function each, in the order in which they are asked; the first that answers decides.
+
+What can only roll back comes first, so that a tie is a rollback; then what makes the evidence unusable; promotion and
+advance come after, and the deadline last. No rule reads missing data as good news.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitoring.canary.arms import ArmUnits, CanaryConfig, Evidence
+from monitoring.canary.reading import Reading, is_alarm
+from monitoring.canary.verdict import Action
+
+SAMPLE_RATIO = "sample_ratio"
+
+
+@dataclass(frozen=True)
+class Case:
+    """One look: the evidence, what was computed from it, and the terms.
+
+    Attributes:
+        evidence: What was observed.
+        step: Index of the current step.
+        config: The terms.
+        now: When the look is taken.
+        reading: The primary metric; None where the evidence holds what is not a number, or no users.
+        log_e: Guardrail, or ``"sample_ratio"``, -> log e-value.
+    """
+
+    evidence: Evidence
+    step: int
+    config: CanaryConfig
+    now: datetime
+    reading: Reading | None
+    log_e: dict[str, float]
+
+    @property
+    def is_last_step(self) -> bool:
+        """Whether promotion is possible."""
+        return self.step == len(self.config.steps) - 1
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether the deadline has come."""
+        return self.now >= self.evidence.deadline_at
+
+    def has_lasted(self, seconds: float) -> bool:
+        """Whether the step has lasted this long."""
+        return self.now - self.evidence.step_started_at >= timedelta(seconds=seconds)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a rule found: the action, the rule's name, and the reason as the first half of a sentence."""
+
+    action: Action
+    rule: str
+    reason: str
+
+
+Rule = Callable[[Case], Finding | None]
+
+
+def never_event(case: Case) -> Finding | None:
+    """Roll back at the first non-finite score or blocked item; the control's are the champion's matter."""
+    canary = case.evidence.canary
+    if canary.non_finite > 0:
+        reason = f"the challenger answered with a non-finite score ({canary.non_finite:,} times), and one is too many"
+        return Finding(Action.ROLLBACK, "non_finite_score", reason)
+    if canary.blocked > 0:
+        reason = f"the challenger showed a blocked item ({canary.blocked:,} times), and one is too many"
+        return Finding(Action.ROLLBACK, "blocked_item", reason)
+    return None
+
+
+def guardrail(case: Case) -> Finding | None:
+    """Roll back when a guardrail is met by more users of the canary than of the control; the strongest is named."""
+    alarms = {
+        name: value
+        for name, value in case.log_e.items()
+        if name != SAMPLE_RATIO and is_alarm(np.asarray(value), alpha=case.config.guardrail_alpha)
+    }
+    if not alarms:
+        return None
+    name = max(alarms, key=lambda key: alarms[key])
+    canary, control = (_users_met(arm, name) for arm in (case.evidence.canary, case.evidence.control))
+    reason = (
+        f'the guardrail "{name}" was met by {canary} of the canary against {control} of the control '
+        f"(e-value {_e(alarms[name])}, limit {1 / case.config.guardrail_alpha:,.0f})"
+    )
+    return Finding(Action.ROLLBACK, f"guardrail:{name}", reason)
+
+
+def worse(case: Case) -> Finding | None:
+    """Roll back when the primary metric's upper bound is below the tolerance."""
+    if case.reading is None or not case.reading.is_worse:
+        return None
+    limit = f"-{case.config.tolerance:.1%}" if case.config.tolerance else "0"
+    return Finding(Action.ROLLBACK, "primary_worse", f"the upper bound is below {limit}")
+
+
+def invalid(case: Case) -> Finding | None:
+    """Hold on numbers that cannot be: NaN, infinite or negative, or a newest event in the future."""
+    for name, arm in (("canary", case.evidence.canary), ("control", case.evidence.control)):
+        unusable = np.count_nonzero(~is_usable(arm))
+        if unusable:
+            reason = f"{unusable:,} users of the {name} have impressions or rewards that are NaN, infinite or negative"
+            return _unusable(case, "invalid_data", reason)
+    newest = case.evidence.newest_at
+    if newest is not None and newest - case.now > timedelta(seconds=case.config.stale_seconds):
+        return _unusable(case, "invalid_data", f"the newest event is of {newest:%Y-%m-%d %H:%M:%S %Z}, in the future")
+    return None
+
+
+def silent(case: Case) -> Finding | None:
+    """Hold when no event came for `stale_seconds`; a step that has just begun is given as long."""
+    newest = case.evidence.newest_at
+    since = case.evidence.step_started_at if newest is None else max(newest, case.evidence.step_started_at)
+    if case.now - since <= timedelta(seconds=case.config.stale_seconds) and not case.is_overdue:
+        return None
+    if newest is None:
+        return _unusable(case, "no_data", "no event has arrived")
+    if case.now - newest <= timedelta(seconds=case.config.stale_seconds):
+        return None
+    age = (case.now - newest).total_seconds()
+    reason = f"the newest event is {age:,.0f} seconds old, more than the {case.config.stale_seconds:,.0f} allowed"
+    return _unusable(case, "stale_data", reason)
+
+
+def no_traffic(case: Case) -> Finding | None:
+    """Hold when an arm has no users or none has matured, once labels have had the time to."""
+    if not case.is_overdue and not case.has_lasted(case.config.stale_seconds):
+        return None
+    evidence = case.evidence
+    for name, users in (("canary", evidence.assigned_canary), ("control", evidence.assigned_control)):
+        if users == 0:
+            return _unusable(case, "no_traffic", f"no user reached the {name}")
+    if not case.is_overdue and not case.has_lasted(case.config.label_window_seconds + case.config.stale_seconds):
+        return None
+    for name, arm in (("canary", evidence.canary), ("control", evidence.control)):
+        if arm.users == 0:
+            return _unusable(case, "no_traffic", f"no impression of the {name} has matured")
+    return None
+
+
+def silent_outcomes(case: Case) -> Finding | None:
+    """Hold when the champion, over the minimum of users, earned nothing: the outcomes are missing, not the interest."""
+    control = case.evidence.control
+    if control.users < case.config.minimum_users or np.any(control.reward > 0):
+        return None
+    reason = f"not one of the {control.users:,} users of the control has a {case.config.reward!r} outcome"
+    return _unusable(case, "no_outcomes", reason)
+
+
+def unmeasured(case: Case) -> Finding | None:
+    """Hold when users have been seen and a guardrail that was agreed on was not measured on them."""
+    missing = [name for name in case.config.guardrails if name not in case.log_e]
+    if not missing or not case.evidence.canary.users or not case.evidence.control.users:
+        return None
+    return _unusable(case, "guardrail_missing", f"the evidence lacks the guardrails {', '.join(missing)}")
+
+
+def split_broken(case: Case) -> Finding | None:
+    """Hold when users do not fall evenly into the arms: the experiment is broken, and not the model."""
+    value = case.log_e[SAMPLE_RATIO]
+    if not is_alarm(np.asarray(value), alpha=case.config.srm_alpha):
+        return None
+    evidence = case.evidence
+    total = evidence.assigned_canary + evidence.assigned_control
+    reason = (
+        f"the split is broken: {evidence.assigned_canary:,} users on the canary and {evidence.assigned_control:,} on "
+        f"the control, {evidence.assigned_canary / total:.1%} instead of 50.0% (e-value {_e(value)}, "
+        f"limit {1 / case.config.srm_alpha:,.0f})"
+    )
+    return _unusable(case, SAMPLE_RATIO, reason)
+
+
+def good(case: Case) -> Finding | None:
+    """Promote on non-inferiority at the last step; advance from the others after their minimum time and users."""
+    if case.reading is None or not case.has_lasted(case.config.minimum_step_seconds):
+        return None
+    if case.is_last_step:
+        if not case.reading.is_not_inferior:
+            return None
+        return Finding(Action.PROMOTE, "non_inferior", f"the lower bound is above -{case.config.delta:.1%}")
+    if not case.reading.is_readable:
+        return None
+    reason = f"no rule fired in the minimum time of {case.config.minimum_step_seconds:,.0f} seconds"
+    return Finding(Action.ADVANCE, "step_complete", reason)
+
+
+def overdue(case: Case) -> Finding | None:
+    """End an inconclusive step at its deadline, by policy: hold or roll back, never promote."""
+    if not case.is_overdue:
+        return None
+    action = Action.ROLLBACK if case.config.on_inconclusive == "rollback" else Action.HOLD
+    return Finding(action, "inconclusive_at_deadline", "the deadline came before the evidence was conclusive")
+
+
+def undecided(case: Case) -> Finding:
+    """Go on: nothing fired."""
+    users = min(case.evidence.canary.users, case.evidence.control.users)
+    if users < case.config.minimum_users:
+        reason = f"{users:,} users in the smaller arm are below the minimum of {case.config.minimum_users:,}"
+        return Finding(Action.CONTINUE, "too_few_users", reason)
+    return Finding(Action.CONTINUE, "undecided", "no rule has fired")
+
+
+RULES: tuple[Rule, ...] = (
+    never_event,
+    guardrail,
+    worse,
+    invalid,
+    silent,
+    no_traffic,
+    silent_outcomes,
+    unmeasured,
+    split_broken,
+    good,
+    overdue,
+    undecided,
+)
+
+
+def is_usable(arm: ArmUnits) -> NDArray[np.bool_]:
+    """Return, for each user of an arm, (U,), whether impressions and reward are finite and not negative."""
+    is_finite = np.isfinite(arm.impressions) & np.isfinite(arm.reward)
+    return np.asarray(is_finite & (np.nan_to_num(arm.impressions) >= 0) & (np.nan_to_num(arm.reward) >= 0))
+
+
+def _unusable(case: Case, rule: str, reason: str) -> Finding:
+    if case.is_overdue:
+        return Finding(Action.ROLLBACK, rule, f"{reason}, and the deadline has come")
+    return Finding(Action.HOLD, rule, reason)
+
+
+def _users_met(arm: ArmUnits, name: str) -> str:
+    flags = arm.flags.get(name)
+    if flags is None:
+        return f"{arm.request_errors:,} of {arm.requests:,} requests"
+    return f"{np.count_nonzero(flags):,} of {flags.size:,} users"
+
+
+def _e(log_e: float) -> str:
+    return f"{np.exp(min(log_e, 690.0)):,.0f}" if log_e < 20 else f"1e{log_e / np.log(10):.0f}"

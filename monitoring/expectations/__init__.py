@@ -1,0 +1,22 @@
+"""The catalogue of expectation suites: one module a table of the data contract, found by its file name."""
+
+from collections.abc import Callable
+from typing import cast
+
+from monitoring.suite import Suite, ValidationContext
+from recmodels.registry import Registry
+
+SUITES = Registry("monitoring.expectations", "suite", "expectation suite")
+
+
+def suite_of(name: str, context: ValidationContext) -> Suite:
+    """Return the expectations of the table called `name` in a context.
+
+    Raises:
+        UnknownNameError: No module describes this table.
+    """
+    build = cast("Callable[[ValidationContext], Suite]", SUITES.get(name))
+    return build(context)
+
+
+__all__ = ["SUITES", "suite_of"]

@@ -1,0 +1,294 @@
+"""Incidents: which results open, update or resolve one, and which of these transitions people hear about.
+
+An incident groups every drifted figure of one (model, family). A transition is what is left after grouping, hold-down,
+silence and acknowledgement; each becomes one alert.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+
+from monitoring.result import CheckResult, Status
+
+_UNSIZED = 1e6  # a drift without a size, such as a changed schema, stands before every other
+
+
+class IncidentConfig(BaseModel):
+    """When an incident opens, ends and is spoken of."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    resolve_seconds: float = Field(0, ge=0)
+    """An incident resolves once all its figures have been in order for this long (hold-down)."""
+    notice_seconds: float = Field(300, ge=0)
+    """At most one opening or update of a group is announced in this time; the newest state is told afterwards."""
+    reopen_seconds: float = Field(300, ge=0)
+    """A group that drifts again within this time of its resolution is the same incident, told as an update."""
+    growth: float = Field(1.5, gt=1)
+    """An update is told when a figure joins, or the largest size has grown by this factor since it was last told."""
+
+
+class IncidentState(StrEnum):
+    """Where an incident stands."""
+
+    OPEN = "open"
+    RESOLVED = "resolved"
+
+
+class TransitionKind(StrEnum):
+    """What happened to an incident."""
+
+    OPENED = "opened"
+    UPDATED = "updated"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True)
+class Incident:
+    """A group of figures that drifted.
+
+    Attributes:
+        incident_id: Made from the group and the time it opened, so that the same input gives the same id.
+        model: Which model's figures these are; empty for the data.
+        family: Figure family.
+        state: Open or resolved.
+        results: The newest drifted result of each figure that is not back in order, largest first.
+        opened_at: When it opened.
+        changed_at: When its figures last changed.
+        quiet_since: Since when all figures have been in order; None while one is not.
+        resolved_at: When it resolved.
+        sequence: Number of transitions announced so far.
+        told_at: When the last opening or update was announced; None if never.
+        told_figures: Figures that announcements have named.
+        told_size: Largest absolute size that an announcement has named.
+        acknowledged_by: Who said that they take care; updates are then kept back, the resolution is told.
+    """
+
+    incident_id: str
+    model: str
+    family: str
+    state: IncidentState
+    results: tuple[CheckResult, ...]
+    opened_at: datetime
+    changed_at: datetime
+    quiet_since: datetime | None = None
+    resolved_at: datetime | None = None
+    sequence: int = 0
+    told_at: datetime | None = None
+    told_figures: frozenset[str] = frozenset()
+    told_size: float = 0.0
+    acknowledged_by: str = ""
+
+    @property
+    def group(self) -> tuple[str, str]:
+        """What incidents are grouped by: (model, family)."""
+        return (self.model, self.family)
+
+    @property
+    def size(self) -> float:
+        """Largest absolute size of its figures; a million where one has none, as a changed schema has."""
+        return max((_size(result) for result in self.results), default=0.0)
+
+
+_INCIDENTS = TypeAdapter(Incident)
+
+
+@dataclass(frozen=True)
+class Silence:
+    """A group that nobody is told about until a time.
+
+    Attributes:
+        model: Which model's figures.
+        family: Figure family; empty for every family.
+        until: End of the silence.
+        reason: Why.
+    """
+
+    model: str
+    family: str
+    until: datetime
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Transition:
+    """One announced change of an incident.
+
+    Attributes:
+        key: The same for the same change, however often it is computed or sent.
+        kind: What happened.
+        incident: The incident after it.
+        at: When.
+    """
+
+    key: str
+    kind: TransitionKind
+    incident: Incident
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Advance:
+    """What a run of the monitor changed.
+
+    Attributes:
+        incidents: Every incident given or opened, with its new state.
+        transitions: What to announce, in order.
+    """
+
+    incidents: tuple[Incident, ...]
+    transitions: tuple[Transition, ...]
+
+
+def advance(
+    incidents: Sequence[Incident],
+    results: Iterable[CheckResult],
+    *,
+    model: str,
+    now: datetime,
+    config: IncidentConfig,
+    silences: Sequence[Silence] = (),
+) -> Advance:
+    """Apply the results of one run.
+
+    A figure leaves its incident when its result is `ok` or `learning`; `insufficient` and a missing result leave it
+    as it is, since no data is never good data.
+
+    Args:
+        incidents: Open incidents, and resolved ones young enough to reopen; of any model.
+        results: Results of this run, for `model`.
+        model: Which model's figures the results are; empty for the data.
+        now: Time of the run.
+        config: When an incident opens, ends and is spoken of.
+        silences: Groups that nobody is told about.
+    """
+    by_family: dict[str, list[CheckResult]] = {}
+    for result in results:
+        by_family.setdefault(result.family, []).append(result)
+    mine = {one.family: one for one in sorted(incidents, key=lambda one: one.opened_at) if one.model == model}
+    changed: list[Incident] = []
+    transitions: list[Transition] = []
+    for family in sorted(by_family.keys() | mine.keys()):
+        before = _still_relevant(mine.get(family), now=now, config=config)
+        after = _merge(before, by_family.get(family, []), model=model, family=family, now=now, config=config)
+        if after is None:
+            continue
+        kind = _announcement(after, is_silent=_is_silent(silences, after, now), now=now, config=config)
+        if kind is not None:
+            after = _told(after, kind, now=now)
+            transitions.append(Transition(_key(after, kind), kind, after, now))
+        changed.append(after)
+    ids = {one.incident_id for one in changed}
+    return Advance((*(one for one in incidents if one.incident_id not in ids), *changed), tuple(transitions))
+
+
+def acknowledge(incident: Incident, *, by: str) -> Incident:
+    """Return the incident as taken care of by a person."""
+    return replace(incident, acknowledged_by=by)
+
+
+def incident_document(incident: Incident) -> dict[str, object]:
+    """Return an incident as JSON values, for a store to keep."""
+    document: dict[str, object] = _INCIDENTS.dump_python(incident, mode="json")
+    return document
+
+
+def incident_from(document: Mapping[str, object]) -> Incident:
+    """Return the incident that `incident_document` wrote.
+
+    Raises:
+        pydantic.ValidationError: The document is not one of an incident.
+    """
+    return _INCIDENTS.validate_python(dict(document))
+
+
+def _still_relevant(incident: Incident | None, *, now: datetime, config: IncidentConfig) -> Incident | None:
+    if incident is None or incident.resolved_at is None:
+        return incident
+    return incident if now - incident.resolved_at <= timedelta(seconds=config.reopen_seconds) else None
+
+
+def _merge(
+    incident: Incident | None,
+    results: Sequence[CheckResult],
+    *,
+    model: str,
+    family: str,
+    now: datetime,
+    config: IncidentConfig,
+) -> Incident | None:
+    """Return the incident with this run's results; None where there is nothing to speak of."""
+    drifted = {figure_of(result): result for result in results if result.status is Status.DRIFT}
+    settled = {figure_of(result) for result in results if result.status in {Status.OK, Status.LEARNING}}
+    if incident is None:
+        return _open(drifted, model=model, family=family, now=now) if drifted else None
+    kept = {figure_of(one): one for one in incident.results if figure_of(one) not in settled} | drifted
+    merged = replace(incident, results=_ordered(kept))
+    if merged.results != incident.results:
+        merged = replace(merged, changed_at=now)
+    if kept:
+        return replace(merged, state=IncidentState.OPEN, quiet_since=None, resolved_at=None)
+    if incident.state is IncidentState.RESOLVED:
+        return None
+    quiet_since = incident.quiet_since or now
+    if now - quiet_since < timedelta(seconds=config.resolve_seconds):
+        return replace(merged, quiet_since=quiet_since)
+    return replace(merged, quiet_since=quiet_since, state=IncidentState.RESOLVED, resolved_at=now)
+
+
+def _open(drifted: Mapping[str, CheckResult], *, model: str, family: str, now: datetime) -> Incident:
+    digest = hashlib.sha256(f"{model}|{family}|{now.isoformat()}".encode()).hexdigest()
+    return Incident(digest[:16], model, family, IncidentState.OPEN, _ordered(drifted), opened_at=now, changed_at=now)
+
+
+def _announcement(
+    incident: Incident, *, is_silent: bool, now: datetime, config: IncidentConfig
+) -> TransitionKind | None:
+    was_told = incident.told_at is not None
+    if incident.state is IncidentState.RESOLVED:
+        return TransitionKind.RESOLVED if was_told else None
+    if is_silent or not incident.results:
+        return None
+    if not was_told:
+        return TransitionKind.OPENED
+    assert incident.told_at is not None
+    if now - incident.told_at < timedelta(seconds=config.notice_seconds) or incident.acknowledged_by:
+        return None
+    figures = {figure_of(result) for result in incident.results}
+    is_larger = incident.size > config.growth * incident.told_size
+    return TransitionKind.UPDATED if figures - incident.told_figures or is_larger else None
+
+
+def _told(incident: Incident, kind: TransitionKind, *, now: datetime) -> Incident:
+    incident = replace(incident, sequence=incident.sequence + 1)
+    if kind is TransitionKind.RESOLVED:
+        return replace(incident, told_figures=frozenset(), told_size=0.0)
+    figures = incident.told_figures | {figure_of(result) for result in incident.results}
+    return replace(incident, told_at=now, told_figures=figures, told_size=max(incident.told_size, incident.size))
+
+
+def _is_silent(silences: Sequence[Silence], incident: Incident, now: datetime) -> bool:
+    return any(
+        one.model == incident.model and one.family in {"", incident.family} and now < one.until for one in silences
+    )
+
+
+def _ordered(results: Mapping[str, CheckResult]) -> tuple[CheckResult, ...]:
+    return tuple(sorted(results.values(), key=lambda one: (-_size(one), figure_of(one))))
+
+
+def figure_of(result: CheckResult) -> str:
+    """Return the figure with its slice, unique within a model."""
+    return f"{result.figure}[{result.slice}]" if result.slice else result.figure
+
+
+def _size(result: CheckResult) -> float:
+    return _UNSIZED if result.size is None else abs(result.size)
+
+
+def _key(incident: Incident, kind: TransitionKind) -> str:
+    return f"{incident.incident_id}-{incident.sequence}-{kind.value}"

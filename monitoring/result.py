@@ -1,0 +1,44 @@
+"""What every check returns, and the plain facts that the policy and the alerts work on."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """Outcome of a check. `insufficient` and `learning` are states of their own, never "no drift"."""
+
+    OK = "ok"
+    DRIFT = "drift"
+    LEARNING = "learning"
+    INSUFFICIENT = "insufficient"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found about one figure.
+
+    Attributes:
+        figure: Name of the figure, such as ``"rating_mean"``.
+        family: What incidents are grouped by: ``"data"``, ``"population"``, ``"catalogue"``, ``"model"`` or
+            ``"serving"``.
+        status: The decision.
+        value: The figure in the current window; None when it cannot be computed.
+        expected: The level its own history predicts; None while it is learning.
+        size: Deviation in units of the figure's own day-to-day spread, signed; None while it is learning.
+        since: First day of the deviation.
+        slice: The part of the data it is about, such as ``"surface=live"``; empty for all.
+        message: What moved, by how much, since when, in a sentence, and what is proposed.
+        details: Further numbers for the record.
+    """
+
+    figure: str
+    family: str
+    status: Status
+    value: float | None = None
+    expected: float | None = None
+    size: float | None = None
+    since: datetime | None = None
+    slice: str = ""
+    message: str = ""
+    details: dict[str, float] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""recmodels decides: data, models, training, evaluation and ranking, without network, clock or environment."""

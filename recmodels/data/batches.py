@@ -1,0 +1,52 @@
+"""From jagged histories to rectangular batches: the one seam where padding happens."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.data.histories import Histories
+from recmodels.data.vocabulary import PADDING
+
+_MOST_LEVELS = 64
+"""Lengths are compared on this many levels, so that batches stay alike in length yet change between epochs."""
+
+
+def pad(histories: Histories, *, length: int) -> NDArray[np.int32]:
+    """Return the last `length` items of each row, padded on the left.
+
+    Args:
+        histories: B rows; an empty row becomes padding only.
+        length: L, at least 1.
+
+    Returns:
+        ``(B, L)`` int32, `PADDING` where a row is shorter.
+    """
+    if length < 1:
+        raise ValueError(f"length {length!r} leaves no column; expected at least 1.")
+    if not len(histories.items):
+        return np.full((len(histories), length), PADDING, dtype=np.int32)
+    positions = histories.ends[:, None] + np.arange(-length, 0)  # (B, L)
+    inside = positions >= histories.starts[:, None]
+    gathered = histories.items[np.where(inside, positions, 0)]
+    return np.where(inside, gathered, np.int32(PADDING))
+
+
+def length_buckets(lengths: NDArray[np.int64], *, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:
+    """Divide rows into shuffled batches of alike length, so that little is padded.
+
+    Args:
+        lengths: ``(B,)`` length of each row.
+        batch_size: Most rows a batch.
+        rng: Source of the shuffles; the same state gives the same batches.
+
+    Returns:
+        Row numbers of each batch; every row stands in exactly one.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batch_size {batch_size!r} is not possible; expected at least 1.")
+    if not len(lengths):
+        return []
+    step = max(1, -(-int(lengths.max()) // _MOST_LEVELS))
+    shuffled = rng.permutation(len(lengths))
+    order = shuffled[np.argsort(lengths[shuffled] // step, kind="stable")]
+    batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
+    return [batches[number] for number in rng.permutation(len(batches))]

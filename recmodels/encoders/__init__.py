@@ -1,0 +1,1 @@
+"""Sequence encoders: one shape in, one shape out."""

@@ -1,0 +1,60 @@
+"""A causal transformer over the items of a history."""
+
+import torch
+from torch import Tensor, nn
+
+from recmodels.layers.attention import Block, causal_mask
+
+
+class TransformerEncoder(nn.Module):
+    """Item vectors in, one vector a position out; a position knows its own item and those before it.
+
+    Positions are counted from the end, so that padding on the left and longer batches change nothing. Source:
+    Kang and McAuley 2018, section III, with normalisation before each half (their equation 9 puts it there too) and
+    GELU. A padded position sees only itself; its output is the query of an empty history.
+
+    Args:
+        embedding_dim: D.
+        num_layers: Blocks.
+        num_heads: Must divide D.
+        max_length: Longest history.
+        dropout: Share of zeros while training.
+    """
+
+    def __init__(self, embedding_dim: int, *, num_layers: int, num_heads: int, max_length: int, dropout: float) -> None:
+        super().__init__()
+        self.scale = embedding_dim**0.5
+        self.positions = nn.Parameter(torch.empty(max_length, embedding_dim))
+        nn.init.normal_(self.positions, std=0.02)
+        self.dropout = nn.Dropout(dropout)
+        self.blocks = nn.ModuleList(
+            Block(embedding_dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
+        )
+        self.norm = nn.LayerNorm(embedding_dim)
+
+    def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:
+        """Encode every position.
+
+        Args:
+            vectors: (B, L, D) item vectors, padded on the left; L at most `max_length`.
+            is_item: (B, L) bool; False for padding.
+
+        Returns:
+            (B, L, D).
+        """
+        return self._encode(vectors, is_item, last=vectors.shape[1])
+
+    def last(self, vectors: Tensor, is_item: Tensor) -> Tensor:
+        """Encode the last position alone, (B, D); the last block then computes nothing else."""
+        return self._encode(vectors, is_item, last=1)[:, 0]
+
+    def _encode(self, vectors: Tensor, is_item: Tensor, *, last: int) -> Tensor:
+        length = vectors.shape[1]
+        positions = self.positions[:length].flip(0) * is_item[:, :, None]
+        states = self.dropout(vectors * self.scale + positions)  # (B, L, D)
+        may_attend = causal_mask(is_item)
+        for number, block in enumerate(self.blocks, start=1):
+            wanted = last if number == len(self.blocks) else length
+            states = block(states, may_attend, last=wanted)
+        encoded: Tensor = self.norm(states)  # (B, M, D)
+        return encoded

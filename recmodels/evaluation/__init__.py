@@ -1,0 +1,1 @@
+"""Offline judgement: metrics, slices, comparison, gate. Kept empty, since a recipe imports the gate's configuration."""

@@ -1,0 +1,150 @@
+"""The model card: everything a person needs before trusting a model, as one Markdown page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from recmodels.evaluation.comparison import Comparison
+from recmodels.evaluation.gate import GateDecision
+from recmodels.evaluation.record import Evaluation
+from recmodels.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """Where a model comes from.
+
+    Attributes:
+        data: Name of the data set.
+        snapshot: Fingerprint or version of the data.
+        trained_until: First moment after the training events (UTC).
+        digest: Digest of the bundle.
+        is_order_only: The data has an order and no times.
+    """
+
+    data: str
+    snapshot: str
+    trained_until: datetime
+    digest: str
+    is_order_only: bool = False
+
+
+def render(
+    recipe: Recipe,
+    facts: CardFacts,
+    *,
+    evaluation: Evaluation,
+    comparison: Comparison | None = None,
+    decision: GateDecision | None = None,
+) -> str:
+    """Write the card.
+
+    Args:
+        recipe: The recipe that made the model.
+        facts: Where it comes from.
+        evaluation: What it reached on the test part.
+        comparison: Against the champion, where there is one.
+        decision: The gate's decision, where it was asked.
+
+    Returns:
+        Markdown that ends with a line break.
+    """
+    sections = [
+        _summary(recipe, facts, decision),
+        _recipe(recipe),
+        _protocol(recipe, evaluation),
+        _metrics(evaluation),
+        _slices(evaluation),
+        _comparison(comparison),
+        _gate(decision),
+        _limits(recipe, evaluation),
+    ]
+    return "\n\n".join(section for section in sections if section) + "\n"
+
+
+def _summary(recipe: Recipe, facts: CardFacts, decision: GateDecision | None) -> str:
+    state = {None: "not asked", True: "passed", False: "refused"}[decision.passed if decision else None]
+    time = (
+        "an order without times" if facts.is_order_only else f"events before {facts.trained_until:%Y-%m-%d %H:%M} UTC"
+    )
+    rows = [
+        ("model", recipe.model.name),
+        ("recipe", f"{recipe.name} (`{recipe.digest[:12]}`)"),
+        ("data", f"{facts.data}, snapshot `{facts.snapshot[:12]}`, {time}"),
+        ("bundle", f"`{facts.digest[:12]}`"),
+        ("gate", state),
+    ]
+    return f"# Model card: {recipe.name}\n\n" + _table(("", ""), rows)
+
+
+def _recipe(recipe: Recipe) -> str:
+    return f"## Recipe\n\n```json\n{recipe.model_dump_json(indent=2)}\n```"
+
+
+def _protocol(recipe: Recipe, evaluation: Evaluation) -> str:
+    cut = {
+        "time": "Everybody is cut at the same moments; training events lie strictly before the test part.",
+        "leave_one_out": "The last event of each user is the target. Comparable with papers only.",
+    }[recipe.split.kind]
+    seen = "Items of the history are removed" if recipe.evaluation.remove_seen else "Items of the history are kept"
+    return (
+        f"## Protocol\n\n{cut} The whole catalogue of {evaluation.num_candidates:,} items is ranked through the path "
+        f"that serves. {seen}. Values are means over a user's queries, then over users: {evaluation.num_users:,} "
+        f"users, {evaluation.num_queries:,} queries. Intervals cover {recipe.evaluation.confidence:.0%}, from "
+        f"{recipe.evaluation.bootstrap_samples:,} bootstrap samples over users."
+    )
+
+
+def _metrics(evaluation: Evaluation) -> str:
+    rows = []
+    for name, value in sorted(evaluation.metrics.items()):
+        interval = evaluation.intervals.get(name)
+        ends = f"{interval.lower:.4f} to {interval.upper:.4f}" if interval else ""
+        chance = f"{evaluation.chance[name]:.4f}" if name in evaluation.chance else ""
+        rows.append((name, f"{value:.4f}", ends, chance))
+    return "## Metrics\n\n" + _table(("metric", "value", "interval", "chance"), rows)
+
+
+def _slices(evaluation: Evaluation) -> str:
+    if not evaluation.slices:
+        return ""
+    first = next(iter(evaluation.slices.values()))
+    names = [name for name in sorted(first) if name.startswith(("ndcg", "recall"))]
+    rows = [
+        (name, f"{figures['num_users']:,.0f}", *(f"{figures[metric]:.4f}" for metric in names))
+        for name, figures in evaluation.slices.items()
+    ]
+    return "## Slices\n\n" + _table(("slice", "users", *names), rows)
+
+
+def _comparison(comparison: Comparison | None) -> str:
+    if comparison is None:
+        return "## Against the champion\n\nThere was no champion to compare with."
+    lines = [f"{comparison.words}; {comparison.probability_better:.1%} of the samples are in its favour."]
+    lines += [f"- {name}: {part.words}" for name, part in comparison.slices.items()]
+    return "## Against the champion\n\n" + "\n".join(lines)
+
+
+def _gate(decision: GateDecision | None) -> str:
+    if decision is None:
+        return ""
+    rows = [(check.name, "passed" if check.passed else "**refused**", check.message) for check in decision.checks]
+    return "## Gate\n\n" + _table(("check", "", "what was seen"), rows)
+
+
+def _limits(recipe: Recipe, evaluation: Evaluation) -> str:
+    new_users = evaluation.slices.get("user=new", {}).get("num_users", 0.0) / evaluation.num_users
+    lines = [
+        f"{new_users:.1%} of the test users had no event in the training part.",
+        f"{evaluation.missing_target_share:.1%} of the test events are of items outside the catalogue; "
+        "no list could hold them, and they count as misses.",
+        "The events were collected under another ranking: what was never shown could not be liked.",
+    ]
+    if recipe.split.kind == "leave_one_out":
+        lines.append("Leave-one-out looks into the future of other users; do not expect these values from traffic.")
+    return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    lines = [header, tuple("---" for _ in header), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

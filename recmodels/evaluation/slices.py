@@ -1,0 +1,81 @@
+"""Slices: the parts of an evaluation that an average could hide, each judged on its own queries or its own targets."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from recmodels.data.histories import Histories
+from recmodels.data.splits import Queries
+from recmodels.data.vocabulary import FIRST_ITEM
+
+HEAD_SHARE: Final = 0.2
+"""The head is this share of the catalogue, most interactions first."""
+
+
+@dataclass(frozen=True, eq=False)
+class Slice:
+    """A part of the queries.
+
+    Attributes:
+        name: ``kind=value``, such as ``"user=new"``.
+        rows: ``(q,)`` numbers of the queries that belong to it.
+        targets: ``(q,)`` rows of targets; an item slice keeps only its own.
+    """
+
+    name: str
+    rows: NDArray[np.int64]
+    targets: Histories
+
+
+def slices_of(queries: Queries, item_counts: NDArray[np.int64]) -> Iterator[Slice]:
+    """Cut queries into slices; a slice without a query is left out.
+
+    - ``user=new`` and ``user=known``: users without and with an event in the training part.
+    - ``surface=<name>``: where the targets were met, when there is more than one surface.
+    - ``item=head`` and ``item=tail``: the first `HEAD_SHARE` of the catalogue by training interactions (rounded up,
+      ties by index), and the rest. A query belongs to each for which it has a target, and is judged on those targets
+      alone: other targets in its list neither help nor harm, apart from the slots they take. Targets outside the
+      catalogue belong to neither.
+
+    Args:
+        queries: Q queries.
+        item_counts: ``(V,)`` training interactions of each item index.
+    """
+    masks = {"user=new": queries.is_new_user, "user=known": ~queries.is_new_user}
+    surfaces = np.unique(queries.surfaces)
+    if len(surfaces) > 1:
+        masks |= {f"surface={name}": queries.surfaces == name for name in surfaces}
+    for name, mask in masks.items():
+        rows = np.flatnonzero(mask)
+        if len(rows):
+            yield Slice(name, rows, queries.targets.take(rows))
+    head = head_items(item_counts)
+    tail = ~head
+    tail[:FIRST_ITEM] = False
+    for name, members in (("item=head", head), ("item=tail", tail)):
+        targets = _only(queries.targets, members)
+        rows = np.flatnonzero(targets.lengths > 0)
+        if len(rows):
+            yield Slice(name, rows, targets.take(rows))
+
+
+def head_items(item_counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which indices belong to the head, ``(V,)``; the two special entries never do."""
+    counts = item_counts[FIRST_ITEM:]
+    size = math.ceil(HEAD_SHARE * len(counts))
+    is_head = np.zeros(len(item_counts), dtype=np.bool_)
+    is_head[FIRST_ITEM + np.argsort(-counts, kind="stable")[:size]] = True
+    return is_head
+
+
+def _only(targets: Histories, members: NDArray[np.bool_]) -> Histories:
+    rows, items = targets.flat()
+    kept = members[items]
+    lengths = np.bincount(rows[kept], minlength=len(targets))
+    ends = np.cumsum(lengths)
+    compact = targets.compact()
+    return replace(targets, items=items[kept], timestamps=compact.timestamps[kept], starts=ends - lengths, ends=ends)

@@ -1,0 +1,69 @@
+"""Pre-norm transformer block with causal attention."""
+
+import torch
+from torch import Tensor, nn
+
+
+class Block(nn.Module):
+    """Attention, then a two-layer network, each on normalised input and added to what came in.
+
+    Args:
+        embedding_dim: D.
+        num_heads: Must divide D.
+        dropout: Share of zeros in what each half adds, and within its hidden layer.
+    """
+
+    def __init__(self, embedding_dim: int, *, num_heads: int, dropout: float) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.attention_norm = nn.LayerNorm(embedding_dim)
+        self.query = nn.Linear(embedding_dim, embedding_dim)
+        self.key_value = nn.Linear(embedding_dim, 2 * embedding_dim)
+        self.output = nn.Linear(embedding_dim, embedding_dim)
+        self.network_norm = nn.LayerNorm(embedding_dim)
+        self.network = nn.Sequential(
+            nn.Linear(embedding_dim, 4 * embedding_dim),
+            nn.GELU(),
+            nn.Linear(4 * embedding_dim, embedding_dim),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, may_attend: Tensor, *, last: int) -> Tensor:
+        """Return the new states of the last positions only.
+
+        Args:
+            states: (B, L, D).
+            may_attend: (B, 1, L, L) True where the row's position may look at the column's.
+            last: M, how many positions from the end are wanted; L for all.
+
+        Returns:
+            (B, M, D).
+        """
+        normed = self.attention_norm(states)
+        queries = self._heads(self.query(normed[:, -last:]))  # (B, H, M, D/H)
+        keys, values = (self._heads(part) for part in self.key_value(normed).chunk(2, dim=-1))
+        attended = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend[:, :, -last:])
+        joined = attended.transpose(1, 2).flatten(2)  # (B, M, D)
+        states = states[:, -last:] + self.dropout(self.output(joined))
+        result: Tensor = states + self.dropout(self.network(self.network_norm(states)))
+        return result
+
+    def _heads(self, states: Tensor) -> Tensor:
+        batch, length, _ = states.shape
+        return states.reshape(batch, length, self.num_heads, -1).transpose(1, 2)
+
+
+def causal_mask(is_item: Tensor) -> Tensor:
+    """Return which position may look at which: items before it, and always itself, so that none sees nothing.
+
+    Args:
+        is_item: (B, L) bool; False for padding, which nobody else sees.
+
+    Returns:
+        (B, 1, L, L) bool.
+    """
+    length = is_item.shape[1]
+    places = torch.arange(length, device=is_item.device)
+    earlier = places[:, None] >= places[None, :]
+    itself = places[:, None] == places[None, :]
+    return ((earlier & is_item[:, None, :]) | itself)[:, None]

@@ -1,0 +1,22 @@
+"""The one place in a model that knows its items."""
+
+import torch
+from torch import Tensor, nn
+
+
+class ItemTable(nn.Module):
+    """A vector for each item id, shared by the input and the output of a model.
+
+    Args:
+        vocabulary_size: V, the two special entries included; row 0 is the vector that starts a history.
+        embedding_dim: D.
+    """
+
+    def __init__(self, vocabulary_size: int, embedding_dim: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(vocabulary_size, embedding_dim))
+        nn.init.normal_(self.weight, std=embedding_dim**-0.5)
+
+    def vectors(self, ids: Tensor | None = None) -> Tensor:
+        """Return the vectors of `ids` (any shape) as (..., D), or of all items as (V, D)."""
+        return self.weight if ids is None else nn.functional.embedding(ids, self.weight)

@@ -1,0 +1,45 @@
+"""The base of models that are trained by gradient, apart from `_contract` because it needs torch."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from recmodels.data.histories import Histories
+from recmodels.models import ModelConfig
+from recmodels.scorers import Scorer
+
+
+class GradientModel(nn.Module, ABC):
+    """A model of histories whose weights the trainer finds."""
+
+    Config: ClassVar[type[ModelConfig]]
+
+    @property
+    @abstractmethod
+    def max_length(self) -> int:
+        """L, how many of a history's last events are used."""
+
+    @abstractmethod
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the mean loss of predicting every event of the rows from those before it.
+
+        Args:
+            rows: (B, M) int64 item indices, padded on the left, M at most L + 1. The last padded position stands for
+                the empty history and predicts the first event; a row that fills L + 1 starts in the middle of a
+                history, its first event being input only.
+        """
+
+    @abstractmethod
+    def score(self, histories: Histories) -> NDArray[np.float32]:
+        """Return (B, V) scores by torch, by which training watches itself; what is served comes from `export`."""
+
+    @abstractmethod
+    def export(self) -> Scorer:
+        """Return what is served, equal to `score` within 1e-4."""
+
+    @abstractmethod
+    def forecast_bytes(self, batch_size: int) -> int:
+        """Return about how much memory training takes, in bytes."""

@@ -1,0 +1,55 @@
+"""Item neighbours: items that the same users consumed, by cosine similarity."""
+
+from typing import Self
+
+import numpy as np
+from pydantic import Field
+from scipy import sparse
+
+from recmodels.models import ModelConfig
+from recmodels.models._neighbours import blocks, incidence, strongest, with_special_entries
+from recmodels.scorers import ItemItemScorer
+from recmodels.training.data import TrainingData
+
+
+class Model:
+    """Scores an item by the sum of its similarities to the items of a history.
+
+    The similarity of items i and j, consumed by the users U_i and U_j, is |U_i and U_j| / (sqrt(|U_i| |U_j|) + s).
+    Source: Sarwar, Karypis, Konstan and Riedl 2001, section 3.1.1, on yes-or-no feedback; the shrinkage s is ours to
+    keep pairs that few users saw from ranking high.
+    """
+
+    class Config(ModelConfig):
+        """Settings of item neighbours."""
+
+        neighbours: int = Field(100, ge=1)
+        """Most similar items kept for each item."""
+        shrinkage: float = Field(0.0, ge=0)
+        """Added to the denominator, in users."""
+        history_length: int = Field(0, ge=0)
+        """Only the last so many events of a history count when it is scored; 0 for all."""
+
+    def __init__(self, config: Config, vocabulary_size: int) -> None:
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.weights = sparse.csr_array((vocabulary_size, vocabulary_size), dtype=np.float32)
+
+    def fit(self, data: TrainingData) -> Self:
+        """Compute the similarities block by block and keep the nearest neighbours of each item."""
+        users = incidence(data.train, self.vocabulary_size)  # (U, N)
+        num_items = users.shape[1]
+        norms = np.sqrt(users.sum(axis=0))
+        parts = []
+        for rows in blocks(num_items, num_items):
+            together = (users[:, rows].T @ users).toarray()  # (n, N)
+            together[np.arange(len(together)), np.arange(rows.start, rows.stop)] = 0
+            denominator = norms[rows, None] * norms + self.config.shrinkage
+            similarity = np.divide(together, denominator, out=np.zeros_like(together), where=denominator > 0)
+            parts.append(strongest(similarity, self.config.neighbours))
+        self.weights = with_special_entries(sparse.vstack(parts, format="csr"))
+        return self
+
+    def export(self) -> ItemItemScorer:
+        """Return the table of neighbours."""
+        return ItemItemScorer(self.weights, self.config.history_length)

@@ -1,0 +1,167 @@
+"""Training that is killed goes on from its last checkpoint to the bit: safetensors and JSON, complete or absent.
+
+An epoch's randomness comes from the seed and the epoch's number alone, so that a checkpoint after an epoch needs no
+state of a generator.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from recmodels.errors import CheckpointError
+
+_TENSORS = "state.safetensors"
+_PROGRESS = "progress.json"
+_PREFIX = "epoch-"
+_START_OVER = "Delete the folder to start over."
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """What one epoch reached.
+
+    Attributes:
+        epoch: Counted from 1.
+        loss: Mean over the epoch's steps.
+        ndcg_at_10: On the validation queries, after the epoch.
+        recall_at_10: Likewise.
+        seconds: The epoch took, validation included.
+    """
+
+    epoch: int
+    loss: float
+    ndcg_at_10: float
+    recall_at_10: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where a training stands.
+
+    Attributes:
+        run: Identity of what is trained: recipe, data, seed, device.
+        epochs: Every finished epoch.
+        is_finished: No epoch is to follow.
+    """
+
+    run: str
+    epochs: tuple[EpochMetrics, ...]
+    is_finished: bool
+
+    @property
+    def best_epoch(self) -> int:
+        """The epoch of the highest validation ndcg_at_10, the earliest of equals; 0 before the first."""
+        return max(self.epochs, key=lambda epoch: (epoch.ndcg_at_10, -epoch.epoch)).epoch if self.epochs else 0
+
+    def after(self, epoch: EpochMetrics, *, most: int, patience: int) -> "Progress":
+        """Return the progress with one epoch more.
+
+        Args:
+            epoch: What it reached.
+            most: Epochs after which training ends.
+            patience: Epochs without a better one after which training ends.
+        """
+        longer = Progress(self.run, (*self.epochs, epoch), is_finished=False)
+        is_finished = epoch.epoch >= most or epoch.epoch - longer.best_epoch >= patience
+        return replace(longer, is_finished=is_finished)
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """A training's state after an epoch.
+
+    Attributes:
+        progress: Where it stands.
+        tensors: Weights (`model.*`), best weights (`best.*`) and the optimizer's state (`optimizer.*`).
+    """
+
+    progress: Progress
+    tensors: dict[str, Tensor]
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint under its own name, then remove the older ones."""
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{_PREFIX}{len(checkpoint.progress.epochs):06d}"
+    shutil.rmtree(target, ignore_errors=True)
+    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
+    try:
+        save_file(checkpoint.tensors, temporary / _TENSORS)
+        progress = {**asdict(checkpoint.progress), "sha256": _sha256(temporary / _TENSORS)}
+        (temporary / _PROGRESS).write_text(json.dumps(progress))
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    for older in folder.glob(f"{_PREFIX}*"):
+        if older.name < target.name:
+            shutil.rmtree(older)
+
+
+def load_checkpoint(folder: Path, *, run: str) -> Checkpoint | None:
+    """Return the newest checkpoint, or None where there is none.
+
+    Args:
+        folder: What `save_checkpoint` was given.
+        run: Identity of what is to be trained.
+
+    Raises:
+        CheckpointError: The checkpoint is damaged, or belongs to another recipe, snapshot, seed or device.
+    """
+    found = sorted(folder.glob(f"{_PREFIX}*"))
+    if not found:
+        return None
+    path = found[-1]
+    try:
+        values = json.loads((path / _PROGRESS).read_text())
+        epochs = tuple(EpochMetrics(**epoch) for epoch in values["epochs"])
+        progress = Progress(values["run"], epochs, values["is_finished"])
+        if _sha256(path / _TENSORS) != values["sha256"]:
+            raise CheckpointError(f"checkpoint {path} was altered after it was written. {_START_OVER}")
+        tensors = load_file(path / _TENSORS)
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        raise CheckpointError(f"checkpoint {path} cannot be read ({error!r}). {_START_OVER}") from error
+    if progress.run != run:
+        raise CheckpointError(
+            f"checkpoint {path} belongs to run {progress.run[:12]}, not to {run[:12]}: the recipe, the data, the seed "
+            f"or the device differ. {_START_OVER}"
+        )
+    return Checkpoint(progress, tensors)
+
+
+def pack(model: nn.Module, best: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Return the state of a training as tensors on the CPU by flat names."""
+    tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
+    tensors |= {f"best.{name}": value for name, value in best.items()}
+    for number, state in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+
+
+def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Load what `pack` returned into a model and its optimizer, and return the best weights."""
+    model.load_state_dict(_part(tensors, "model."))
+    states: dict[int, dict[str, Tensor]] = {}
+    for name, value in _part(tensors, "optimizer.").items():
+        number, _, field = name.partition(".")
+        states.setdefault(int(number), {})[field] = value
+    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    return _part(tensors, "best.")
+
+
+def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

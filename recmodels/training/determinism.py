@@ -1,0 +1,51 @@
+"""What makes training repeatable to the bit: one seed an epoch, fixed threads, deterministic algorithms."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+
+from recmodels.data.splits import TrainPart
+from recmodels.recipe import Recipe
+
+
+@contextmanager
+def reproducible(*, threads: int, device: str) -> Iterator[None]:
+    """Fix torch's threads, choice of algorithms and generators, and put them back as they were afterwards.
+
+    Sums differ in their last bits with the number of threads, so that it is part of what is fixed.
+
+    Args:
+        threads: Within an operation.
+        device: Such as ``"cpu"`` or ``"cuda"``; outside the CPU an algorithm that has no deterministic form is used
+            with a warning.
+    """
+    before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    warned = torch.is_deterministic_algorithms_warn_only_enabled()
+    with torch.random.fork_rng(devices=None if torch.device(device).type == "cuda" else []):
+        torch.set_num_threads(threads)
+        torch.use_deterministic_algorithms(mode=True, warn_only=torch.device(device).type != "cpu")
+        try:
+            yield
+        finally:
+            torch.set_num_threads(before[0])
+            torch.use_deterministic_algorithms(mode=before[1], warn_only=warned)
+
+
+def seed_epoch(seed: int, epoch: int) -> np.random.Generator:
+    """Seed torch for one epoch and return NumPy's generator for it; epoch 0 is the weights' beginning."""
+    sequence = np.random.SeedSequence([seed, epoch])
+    torch.manual_seed(int(sequence.generate_state(1, np.uint64)[0] >> np.uint64(1)))
+    return np.random.default_rng(sequence)
+
+
+def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str) -> str:
+    """Return a SHA-256 of all that decides the weights: recipe, training data, seed, kind of device."""
+    digest = hashlib.sha256(f"{recipe.digest} {seed} {torch.device(device).type}".encode())
+    train = data.train.compact()
+    for array in (train.items, train.timestamps, train.starts, train.ends):
+        digest.update(np.ascontiguousarray(array).tobytes())
+    digest.update("\n".join(data.vocabulary.ids.tolist()).encode())
+    return digest.hexdigest()

@@ -1,0 +1,111 @@
+"""From a trained encoder to the ONNX bytes that are served: the last position only, any batch, any length."""
+
+import copy
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import torch
+from torch import Tensor, nn
+
+from recmodels.encoders.transformer import TransformerEncoder
+from recmodels.errors import TrainingError
+
+_OPSET = 20
+_TOLERANCE = 1e-4
+
+
+class _LastPosition(nn.Module):
+    def __init__(self, encoder: TransformerEncoder) -> None:
+        super().__init__()
+        self.encoder = encoder
+
+    def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:
+        return self.encoder.last(vectors, is_item)
+
+
+def export_encoder(encoder: TransformerEncoder, *, embedding_dim: int, max_length: int) -> bytes:
+    """Return the encoder as an ONNX graph, the same bytes for the same weights.
+
+    Args:
+        encoder: Trained; stays as it is.
+        embedding_dim: D.
+        max_length: Longest history.
+
+    Returns:
+        A graph from `vectors` (B, L, D) float32 and `is_item` (B, L) bool to `query` (B, D), for any B and any L up to
+        `max_length`.
+    """
+    module = _LastPosition(copy.deepcopy(encoder).cpu()).eval()
+    length = min(max_length, 3)
+    example = (torch.zeros(2, length, embedding_dim), torch.ones(2, length, dtype=torch.bool))
+    any_size = torch.export.Dim.DYNAMIC
+    shapes = {"vectors": {0: any_size, 1: any_size}, "is_item": {0: any_size, 1: any_size}}
+    with torch.no_grad(), _quiet():
+        program = torch.onnx.export(
+            module,
+            example,
+            input_names=["vectors", "is_item"],
+            output_names=["query"],
+            dynamic_shapes=shapes,
+            opset_version=_OPSET,
+            dynamo=True,
+            verbose=False,
+        )
+    assert program is not None, "the exporter returns a program when it is given no file"
+    graph = _stripped(program.model_proto)
+    _check(graph, module, embedding_dim=embedding_dim, max_length=max_length)
+    return graph
+
+
+def _check(graph: bytes, module: _LastPosition, *, embedding_dim: int, max_length: int) -> None:
+    """Compare graph and encoder on other shapes than the example's: an exporter that is wrong must not be served."""
+    rng = np.random.default_rng(0)
+    session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    for batch, length in ((1, 1), (3, max_length)):
+        vectors = rng.normal(size=(batch, length, embedding_dim)).astype(np.float32)
+        is_item = np.arange(length) >= rng.integers(0, length, size=(batch, 1))
+        served = session.run(["query"], {"vectors": vectors, "is_item": is_item})[0]
+        with torch.no_grad():
+            expected = module(torch.from_numpy(vectors), torch.from_numpy(is_item)).numpy()
+        worst = float(np.abs(served - expected).max())
+        if not worst <= _TOLERANCE:
+            raise TrainingError(
+                f"the exported encoder differs from the trained one by {worst:.2e} at batch {batch} and length "
+                f"{length}; at most {_TOLERANCE:.0e} is accepted. Check its weights, and the versions of torch and onnx."
+            )
+
+
+def _stripped(model: onnx.ModelProto) -> bytes:
+    """Return the bytes without what tells of the machine: stack traces hold absolute paths, shapes arbitrary names."""
+    graph = model.graph
+    del graph.value_info[:]
+    for part in (model, graph, *graph.node, *graph.input, *graph.output, *graph.initializer):
+        part.ClearField("metadata_props")
+        part.ClearField("doc_string")
+    for value in (*graph.input, *graph.output):
+        for size, name in zip(value.type.tensor_type.shape.dim, ("batch", "length"), strict=False):
+            if size.dim_param:
+                size.dim_param = name
+    onnx.checker.check_model(model)
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what the exporter of torch 2.13 says about itself; remove each line when a newer one no longer does."""
+    registration = logging.getLogger("torch.onnx._internal.exporter._registration")
+    level = registration.level
+    registration.setLevel(logging.ERROR)  # reports that torchvision, which we do not use, is missing
+    try:
+        with warnings.catch_warnings():
+            # torch.export copies a tree specification through its own deprecated class
+            warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+            yield
+    finally:
+        registration.setLevel(level)

@@ -1,0 +1,203 @@
+"""From a recipe and a split to what is served: closed forms are fitted, models with a gradient run through epochs."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+from torch import Tensor
+
+from recmodels.data.splits import Split, TrainPart
+from recmodels.errors import TrainingError
+from recmodels.models import MODELS
+from recmodels.models._contract import ClosedFormModel
+from recmodels.models._gradient import GradientModel
+from recmodels.recipe import Recipe
+from recmodels.scorers import Scorer
+from recmodels.training.checkpoints import (
+    Checkpoint,
+    EpochMetrics,
+    Progress,
+    load_checkpoint,
+    pack,
+    save_checkpoint,
+    unpack,
+)
+from recmodels.training.data import TrainingData
+from recmodels.training.determinism import reproducible, run_identity, seed_epoch
+from recmodels.training.loop import Loop, OnStep
+from recmodels.training.validation import Validation
+
+__all__ = ["EpochMetrics", "Trained", "refit", "train"]
+
+logger = logging.getLogger(__name__)
+
+OnEpoch = Callable[[EpochMetrics], None]
+
+
+@dataclass(frozen=True, eq=False)
+class Trained:
+    """What training gives.
+
+    Attributes:
+        scorer: What is served, of the best epoch.
+        metrics: Of the scorer on the validation queries: `ndcg_at_10`, `recall_at_10`.
+        epochs: Every epoch, those before an interruption included; none for a closed form.
+        best_epoch: Counted from 1; 0 for a closed form.
+    """
+
+    scorer: Scorer
+    metrics: dict[str, float]
+    epochs: list[EpochMetrics]
+    best_epoch: int
+
+
+def train(
+    recipe: Recipe,
+    split: Split,
+    *,
+    checkpoint_folder: Path | None,
+    seed: int,
+    device: str = "cpu",
+    threads: int = 1,
+    memory_bytes: int | None = None,
+    clock: Callable[[], float] = time.monotonic,
+    on_epoch: OnEpoch | None = None,
+    on_step: OnStep | None = None,
+) -> Trained:
+    """Train the recipe's model on the split's training part and watch it on the validation part.
+
+    Args:
+        recipe: What to train.
+        split: Only its training and validation parts are used.
+        checkpoint_folder: Where a training with epochs is kept and, when it is there already, gone on with to the
+            bit; None keeps nothing.
+        seed: The same seed, recipe and split give the same weights on one kind of machine.
+        device: Where a model with a gradient is trained.
+        threads: Of torch; sums differ in their last bits with it.
+        memory_bytes: A forecast above this is refused; None refuses none.
+        clock: Seconds that only grow.
+        on_epoch: Told after every epoch.
+        on_step: Told after every step how many of how many are done, of the most that training can take.
+
+    Raises:
+        TrainingError: A loss is not finite, or the forecast of memory is above `memory_bytes`.
+        CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed or device.
+    """
+    validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
+    with reproducible(threads=threads, device=device):
+        model = _build(recipe, split, seed=seed, memory_bytes=memory_bytes)
+        progress = Progress("", (), is_finished=True)
+        if isinstance(model, GradientModel):
+            run = run_identity(recipe, split, seed=seed, device=device)
+            loop = Loop(model.to(device), split.train, config=recipe.trainer, seed=seed, on_step=on_step)
+            keeper = _Keeper(checkpoint_folder, run, recipe.trainer.checkpoint_seconds, clock)
+            progress = _run_epochs(loop, validation, recipe, keeper, on_epoch)
+        else:
+            model.fit(_training_data(split))
+        scorer = model.export()
+    measured = validation.measure(scorer)
+    metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
+    logger.info("trained %s: ndcg_at_10 %.4f, best epoch %d", recipe.name, measured.ndcg_at_10, progress.best_epoch)
+    return Trained(scorer, metrics, list(progress.epochs), progress.best_epoch)
+
+
+def refit(
+    recipe: Recipe,
+    part: TrainPart,
+    *,
+    epochs: int,
+    seed: int,
+    device: str = "cpu",
+    threads: int = 1,
+    on_step: OnStep | None = None,
+) -> Scorer:
+    """Train for a number of epochs that an earlier training chose, on data without a validation part.
+
+    Args:
+        recipe: What to train.
+        part: Training data up to the snapshot's end.
+        epochs: `Trained.best_epoch` of the earlier training; closed forms ignore it.
+        seed: As for `train`.
+        device: As for `train`.
+        threads: As for `train`.
+        on_step: As for `train`.
+
+    Raises:
+        TrainingError: A loss is not finite.
+    """
+    with reproducible(threads=threads, device=device):
+        model = _build(recipe, part, seed=seed, memory_bytes=None)
+        if isinstance(model, GradientModel):
+            config = recipe.trainer.model_copy(update={"epochs": epochs})
+            loop = Loop(model.to(device), part.train, config=config, seed=seed, on_step=on_step)
+            for number in range(1, epochs + 1):
+                loop.epoch(number)
+        else:
+            model.fit(_training_data(part))
+        return model.export()
+
+
+def _build(recipe: Recipe, part: TrainPart, *, seed: int, memory_bytes: int | None) -> GradientModel | ClosedFormModel:
+    seed_epoch(seed, 0)
+    model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
+    if isinstance(model, GradientModel):
+        forecast = model.forecast_bytes(recipe.trainer.batch_size)
+        if memory_bytes is not None and forecast > memory_bytes:
+            raise TrainingError(
+                f"training {recipe.name} is forecast to take {forecast / 1e9:.2f} GB; {memory_bytes / 1e9:.2f} GB are "
+                f"free. Lower trainer.batch_size (now {recipe.trainer.batch_size}) or the model's max_length."
+            )
+        logger.info("training %s is forecast to take %.2f GB", recipe.name, forecast / 1e9)
+    return cast("GradientModel | ClosedFormModel", model)
+
+
+def _run_epochs(
+    loop: Loop, validation: Validation, recipe: Recipe, keeper: "_Keeper", on_epoch: OnEpoch | None
+) -> Progress:
+    progress, best = keeper.resume(loop)
+    while not progress.is_finished:
+        started = keeper.clock()
+        number = len(progress.epochs) + 1
+        loss = loop.epoch(number)
+        measured = validation.measure(loop.model)
+        seconds = keeper.clock() - started
+        epoch = EpochMetrics(number, loss, measured.ndcg_at_10, measured.recall_at_10, seconds)
+        progress = progress.after(epoch, most=recipe.trainer.epochs, patience=recipe.trainer.patience)
+        if progress.best_epoch == number:
+            best = {name: value.detach().clone() for name, value in loop.model.state_dict().items()}
+        keeper.keep(loop, progress, best)
+        if on_epoch:
+            on_epoch(epoch)
+    loop.model.load_state_dict(best)
+    return progress
+
+
+class _Keeper:
+    """Keeps checkpoints in a folder, at most one in so many seconds and always the last."""
+
+    def __init__(self, folder: Path | None, run: str, seconds: float, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._folder = folder
+        self._run = run
+        self._seconds = seconds
+        self._kept_at = clock()
+
+    def resume(self, loop: Loop) -> tuple[Progress, dict[str, Tensor]]:
+        found = load_checkpoint(self._folder, run=self._run) if self._folder else None
+        if found is None:
+            return Progress(self._run, (), is_finished=False), {}
+        logger.info("training goes on after epoch %d", len(found.progress.epochs))
+        return found.progress, unpack(found.tensors, loop.model, loop.optimizer)
+
+    def keep(self, loop: Loop, progress: Progress, best: dict[str, Tensor]) -> None:
+        is_due = progress.is_finished or self.clock() - self._kept_at >= self._seconds
+        if self._folder and is_due:
+            save_checkpoint(self._folder, Checkpoint(progress, pack(loop.model, best, loop.optimizer)))
+            self._kept_at = self.clock()
+
+
+def _training_data(part: TrainPart) -> TrainingData:
+    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until)

@@ -1,0 +1,72 @@
+"""How good a model is on the validation queries, while it trains and once it is exported."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from recmodels.data.histories import Histories
+from recmodels.data.schema import SAFETY
+from recmodels.data.splits import Split
+from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.evaluation.metrics import judge_lists, ndcg, recall
+from recmodels.ranker import rank
+
+_K = 10
+_MOST_QUERIES = 4000
+_CHUNK = 128
+
+
+class Scores(Protocol):
+    """Whatever gives scores: a model in training or an exported scorer."""
+
+    def score(self, histories: Histories) -> NDArray[np.float32]:
+        """Return (B, V)."""
+        ...
+
+
+@dataclass(frozen=True)
+class ValidationMetrics:
+    """Means over users of the means over their queries."""
+
+    ndcg_at_10: float
+    recall_at_10: float
+
+
+class Validation:
+    """The validation queries, at most 4000 of them, chosen by the seed once and for all.
+
+    Args:
+        split: Its validation part is asked.
+        remove_seen: Items of a history are not recommended again.
+        seed: Chooses the queries where there are more.
+    """
+
+    def __init__(self, split: Split, *, remove_seen: bool, seed: int) -> None:
+        queries = split.validation
+        rows = np.arange(len(queries))
+        if len(rows) > _MOST_QUERIES:
+            rows = np.sort(np.random.default_rng(seed).choice(rows, _MOST_QUERIES, replace=False))
+        rows = rows[np.argsort(queries.histories.lengths[rows], kind="stable")]  # chunks of like length
+        self._histories = queries.histories.take(rows)
+        self._targets = queries.targets.take(rows)
+        self._users = np.unique(queries.user_ids[rows], return_inverse=True)[1]
+        self._remove_seen = remove_seen
+        blocked = pc.equal(split.items[SAFETY], "blocked").to_numpy()
+        self._allowed = np.concatenate([np.zeros(FIRST_ITEM, np.bool_), ~blocked])
+
+    def measure(self, model: Scores) -> ValidationMetrics:
+        """Rank every query with the model's scores, as the ranker does, and return the means."""
+        lists = np.concatenate([self._rank(model, start) for start in range(0, len(self._histories), _CHUNK)])
+        judged = judge_lists(lists, self._targets)
+        return ValidationMetrics(self._user_mean(ndcg(judged, _K)), self._user_mean(recall(judged, _K)))
+
+    def _rank(self, model: Scores, start: int) -> NDArray[np.int32]:
+        part = self._histories.take(np.arange(start, min(start + _CHUNK, len(self._histories))))
+        seen = part if self._remove_seen else None
+        return rank(model.score(part), k=_K, seen=seen, allowed=self._allowed).items
+
+    def _user_mean(self, values: NDArray[np.float64]) -> float:
+        return float((np.bincount(self._users, weights=values) / np.bincount(self._users)).mean())

@@ -1,0 +1,202 @@
+"""What every model plug-in must hold; a new model is tested by being there."""
+
+import numpy as np
+import pytest
+import torch
+
+from recmodels.bundle import Bundle, load_bundle
+from recmodels.data.histories import Histories
+from recmodels.data.splits import Split
+from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
+from recmodels.models import MODELS
+from recmodels.models._gradient import GradientModel
+from recmodels.ranker import Ranker
+from recmodels.recipe import Recipe, TrainerConfig
+from recmodels.training.loop import Loop
+from recmodels.training.trainer import Trained, train
+from tests.recmodels.worlds import a_recipe, circles_split, write_trained
+
+NAMES = MODELS.names()
+FLOOR = "popularity"
+SEED = 5
+
+
+def is_gradient(name: str) -> bool:
+    return isinstance(MODELS.get(name), type) and issubclass(MODELS.get(name), GradientModel)
+
+
+GRADIENT = [name for name in NAMES if is_gradient(name)]
+PERSONAL = [name for name in NAMES if name != FLOOR]
+
+
+class World:
+    """One training a model, shared by all tests of this module."""
+
+    def __init__(self, root) -> None:
+        self.root = root
+        self.split: Split = circles_split()
+        self.models: dict[str, object] = {}
+        self._trained: dict[str, Trained] = {}
+
+    def recipe(self, name: str) -> Recipe:
+        return a_recipe(name, epochs=12, patience=3, batch_size=32, learning_rate=3e-3)
+
+    def trained(self, name: str) -> Trained:
+        if name not in self._trained:
+            with pytest.MonkeyPatch.context() as patch:
+                self._keep_model(name, patch)
+                self._trained[name] = train(self.recipe(name), self.split, checkpoint_folder=None, seed=SEED)
+        return self._trained[name]
+
+    def _keep_model(self, name: str, patch: pytest.MonkeyPatch) -> None:
+        model_class = MODELS.get(name)
+        export = model_class.export
+
+        def export_and_keep(model):
+            self.models[name] = model
+            return export(model)
+
+        patch.setattr(model_class, "export", export_and_keep)
+
+    def bundle(self, name: str) -> Bundle:
+        recipe, trained = self.recipe(name), self.trained(name)
+        return load_bundle(self.root, write_trained(self.root, trained, recipe=recipe, split=self.split))
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    return World(tmp_path_factory.mktemp("bundles"))
+
+
+@pytest.fixture
+def histories(world):
+    """Histories of many lengths, one of them empty."""
+    validation = world.split.validation.histories
+    rows = np.linspace(0, len(validation) - 1, 20).astype(np.int64)
+    lists = [validation.row(row).tolist() for row in rows]
+    return Histories.from_lists([*lists, []])
+
+
+def seen_lists(histories):
+    return [histories.row(b).tolist() for b in range(len(histories))]
+
+
+def test_the_catalogue_of_models_is_listed_when_asked():
+    assert {"ease", "item_knn", "popularity", "sasrec"} <= set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_equal_when_a_model_is_saved_and_loaded(world, histories, name):
+    loaded = world.bundle(name)
+    np.testing.assert_array_equal(loaded.scorer.score(histories), world.trained(name).scorer.score(histories))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_have_one_finite_number_an_item_when_histories_are_of_any_length(world, histories, name):
+    scores = world.trained(name).scorer.score(histories)
+    assert scores.dtype == np.float32
+    assert scores.shape == (len(histories), world.split.vocabulary.size)
+    assert np.isfinite(scores[:, FIRST_ITEM:]).all()
+    assert (scores[:, :FIRST_ITEM] == -np.inf).all()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_unknown_items_change_nothing_when_they_stand_in_a_history(world, histories, name):
+    lists = seen_lists(histories)
+    with_unknown = Histories.from_lists([[UNKNOWN, *row[:1], UNKNOWN, *row[1:], UNKNOWN] for row in lists])
+    scorer = world.trained(name).scorer
+    np.testing.assert_allclose(scorer.score(with_unknown), scorer.score(histories), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_full_list_is_served_when_the_user_is_unknown(world, name):
+    slate = Ranker(world.bundle(name)).recommend([], k=10)
+    assert len(set(slate.item_ids)) == 10
+    assert not slate.non_finite
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_do_not_depend_on_the_neighbours_when_a_batch_is_scored(world, histories, name):
+    scorer = world.trained(name).scorer
+    together = scorer.score(histories)
+    alone = np.concatenate([scorer.score(histories.take(np.array([b]))) for b in range(len(histories))])
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_are_permuted_when_the_batch_is(world, histories, name):
+    scorer = world.trained(name).scorer
+    order = np.random.default_rng(0).permutation(len(histories))
+    np.testing.assert_allclose(
+        scorer.score(histories.take(order)), scorer.score(histories)[order], rtol=1e-4, atol=1e-5
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_digest_is_the_same_when_training_is_repeated(world, name):
+    repeated = train(world.recipe(name), world.split, checkpoint_folder=None, seed=SEED)
+    digest = write_trained(world.root, repeated, recipe=world.recipe(name), split=world.split)
+    assert digest == world.bundle(name).digest
+
+
+@pytest.mark.parametrize("name", PERSONAL)
+def test_a_model_is_better_than_popularity_when_the_world_has_an_order(world, name):
+    assert world.trained(name).metrics["recall_at_10"] > 2 * world.trained(FLOOR).metrics["recall_at_10"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_configuration_is_refused_when_a_field_is_unknown(name):
+    with pytest.raises(ValueError, match=f"model {name!r}: field 'no_such_field' is not known"):
+        MODELS.config(name, {"no_such_field": 1})
+
+
+def build(name, vocabulary_size=60, **config):
+    torch.manual_seed(0)
+    return MODELS.build(name, MODELS.config(name, config), vocabulary_size)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_exported_scores_equal_torch_when_a_model_was_trained(world, histories, name):
+    scorer, model = world.trained(name).scorer, world.models[name]
+    np.testing.assert_allclose(scorer.score(histories), model.score(histories), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_training_scores_ignore_padding_when_a_longer_history_stands_beside(name):
+    model = build(name).eval()
+    short, long = [5, 9, 7], list(range(2, 40))
+    beside = model.score(Histories.from_lists([short, long]))[0]
+    np.testing.assert_allclose(beside, model.score(Histories.from_lists([short]))[0], atol=1e-4)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_no_position_looks_ahead_when_a_history_is_encoded(name):
+    model = build(name).eval()
+    size = model.items.vectors().shape[1]
+    vectors = torch.randn(1, 9, size, requires_grad=True)
+    states = model.encoder(vectors, torch.ones(1, 9, dtype=torch.bool))
+    (states[0, 4] @ torch.randn(size)).backward()
+    reach = vectors.grad[0].abs().amax(dim=1)
+    assert (reach[:5] > 0).all()
+    assert not reach[5:].any()
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_model_learns_fifty_rows_by_heart_when_it_sees_only_those(name):
+    rng = np.random.default_rng(2)
+    lists = [rng.permutation(np.arange(2, 60))[:6].tolist() for _ in range(50)]
+    rows = Histories.from_lists(lists)
+    model = build(name, dropout=0.0)
+    config = TrainerConfig(batch_size=50, learning_rate=0.01)
+    loop = Loop(model, rows, config=config, seed=0, on_step=None)
+    for epoch in range(1, 81):
+        loop.epoch(epoch)
+    prefixes = Histories.from_lists([row[:-1] for row in lists])
+    found = model.score(prefixes).argmax(axis=1) == np.array([row[-1] for row in lists])
+    assert found.mean() > 0.9
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_the_forecast_grows_when_the_batch_does(name):
+    model = build(name)
+    assert 0 < model.forecast_bytes(16) < model.forecast_bytes(256)

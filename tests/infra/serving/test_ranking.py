@@ -1,0 +1,138 @@
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from infra.histories import UserHistory
+from infra.rollouts import ModelReference
+from infra.serving import ranking
+from infra.serving.breaker import BreakerState
+from infra.serving.ranking import Ranking, Wish, make_ranking
+from infra.serving.slots import Lineup, LoadedModel, Slot, load_model
+from infra.serving.watcher import View
+from recmodels.bundle import load_bundle
+from recmodels.data.histories import Histories
+from recmodels.ranker import Ranker
+from tests.infra.gateway_home import ITEM_IDS, next_item_scorer, write
+
+HISTORY = UserHistory(("film-10",), (0,))
+WISH = Wish(3, "video")
+
+
+class BadScorer:
+    """A model that misbehaves: `act` is called with every scoring."""
+
+    kind = "static"
+    vocabulary_size = len(ITEM_IDS) + 2
+
+    def __init__(self, act: Callable[[], None]) -> None:
+        self.act = act
+
+    def score(self, histories: Histories) -> NDArray[np.float32]:
+        self.act()
+        return np.tile(np.arange(self.vocabulary_size, dtype=np.float32), (len(histories), 1))
+
+    def save(self, folder: Path) -> None:
+        raise NotImplementedError
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> LoadedModel:
+    return load_model(tmp_path, write(tmp_path, next_item_scorer(), name="champion"))
+
+
+def with_scorer(model: LoadedModel, tmp_path: Path, act: Callable[[], None], *, inline: bool) -> LoadedModel:
+    bundle = replace(load_bundle(tmp_path, model.digest), scorer=BadScorer(act))
+    return LoadedModel(model.digest, "bad", Ranker(bundle), model.popular, runs_inline=inline, loaded_seconds=0.0)
+
+
+def rank(model: LoadedModel, *, blocked: frozenset[str] = frozenset()) -> Ranking:
+    slot = Slot(ModelReference(model.digest, 1), model)
+    view = View(Lineup(champion=slot, popular=model.popular), blocked)
+    return asyncio.run(make_ranking(slot, HISTORY, WISH, view=view))
+
+
+def test_a_fast_model_runs_on_the_event_loop(model: LoadedModel) -> None:
+    assert model.loaded_seconds > 0
+    assert rank(model).item_ids[0] == "film-11"
+
+
+@pytest.mark.parametrize("inline", [True, False])
+def test_a_model_that_raises_costs_a_list_of_popular_items(model: LoadedModel, tmp_path: Path, inline: bool) -> None:
+    def fail() -> None:
+        raise RuntimeError("bad weights")
+
+    bad = with_scorer(model, tmp_path, fail, inline=inline)
+
+    answer = rank(bad)
+
+    assert (answer.fallback_reason, answer.is_error) == ("error", True)
+    assert answer.item_ids == ("film-00", "film-02", "film-04")
+
+
+def test_a_model_that_keeps_failing_is_left_alone_and_tried_again(model: LoadedModel, tmp_path: Path) -> None:
+    calls = []
+
+    def fail() -> None:
+        calls.append(1)
+        raise RuntimeError("bad weights")
+
+    bad = with_scorer(model, tmp_path, fail, inline=True)
+    bad.breaker.pause_seconds = 0.05
+
+    reasons = [rank(bad).fallback_reason for _ in range(8)]
+
+    assert reasons == ["error"] * 5 + ["paused"] * 3
+    assert len(calls) == 5
+    time.sleep(0.06)
+    assert rank(bad).fallback_reason == "error"
+    assert bad.breaker.state(time.monotonic()) is BreakerState.OPEN
+
+
+def test_a_late_model_in_a_thread_is_not_waited_for(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "DEADLINE_SECONDS", 0.05)
+    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.5), inline=False)
+    slot = Slot(ModelReference(model.digest, 1), slow)
+    view = View(Lineup(champion=slot, popular=model.popular))
+
+    async def measure() -> tuple[Ranking, float]:
+        began = time.perf_counter()
+        answer = await make_ranking(slot, HISTORY, WISH, view=view)
+        return answer, time.perf_counter() - began
+
+    answer, seconds = asyncio.run(measure())
+
+    assert (answer.fallback_reason, answer.is_error) == ("late", True)
+    assert seconds < 0.4
+
+
+def test_a_model_that_overruns_its_deadline_inline_moves_to_a_thread(
+    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ranking, "DEADLINE_SECONDS", 0.02)
+    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.05), inline=True)
+
+    assert rank(slow).fallback_reason == ""  # the answer is there, so it is given
+    assert not slow.runs_inline
+    assert rank(slow).fallback_reason == "late"
+
+
+def test_a_taken_down_item_is_dropped_and_counted_when_the_ranker_lets_it_through(model: LoadedModel) -> None:
+    class Leaky(Ranker):
+        def recommend(self, *args: object, **options: object) -> object:  # type: ignore[override]
+            return super().recommend(*args, **{**options, "blocked": ()})  # type: ignore[arg-type]
+
+    model.ranker = Leaky(model.ranker.bundle)
+
+    answer = rank(model, blocked=frozenset({"film-11"}))
+
+    assert "film-11" not in answer.item_ids
+    assert len(answer.item_ids) == len(answer.scores) == len(answer.propensities) == 2
+    assert answer.num_blocked == 1

@@ -1,0 +1,64 @@
+import json
+from datetime import UTC, datetime
+
+from monitoring.alerts import Alert, alert_of
+from monitoring.incidents import IncidentConfig, advance
+from monitoring.result import CheckResult, Status
+
+NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
+
+
+def transitions(*results: CheckResult, model: str = ""):
+    opened = advance((), results, model=model, now=NOW, config=IncidentConfig())
+    calm = [CheckResult(one.figure, one.family, Status.OK, slice=one.slice) for one in results]
+    closed = advance(opened.incidents, calm, model=model, now=NOW, config=IncidentConfig())
+    return (*opened.transitions, *closed.transitions)
+
+
+def drift(figure: str, size: float | None, family: str = "data", part: str = "") -> CheckResult:
+    return CheckResult(figure, family, Status.DRIFT, size=size, since=NOW, slice=part, message=f"{figure} moved a lot.")
+
+
+def test_alert_names_the_largest_figure_when_an_incident_opens():
+    opened, _ = transitions(drift("a", 3.0), drift("b", -7.25, part="surface=live"), model="sasrec")
+    alert = alert_of(opened, link="https://console/drift")
+    assert alert == Alert(
+        key=opened.key,
+        incident_id=opened.incident.incident_id,
+        transition="opened",
+        title="Opened: data drift of sasrec: b[surface=live] -7.2 spreads",
+        text="b moved a lot.\na moved a lot.",
+        severity="critical",
+        figure="b[surface=live]",
+        size=-7.25,
+        since=NOW,
+        created_at=NOW,
+        model="sasrec",
+        link="https://console/drift",
+    )
+
+
+def test_alert_is_information_when_an_incident_resolves():
+    opened, resolved = transitions(drift("a", 3.0, family="population"))
+    assert alert_of(opened).severity == "warning"
+    alert = alert_of(resolved)
+    assert (alert.transition, alert.severity, alert.title) == ("resolved", "info", "Resolved: population drift")
+    assert alert.key != opened.key
+    assert alert.incident_id == opened.incident.incident_id
+
+
+def test_text_is_cut_when_many_figures_drift():
+    opened, _ = transitions(*(drift(f"f{n}", 10.0 - n) for n in range(7)))
+    assert alert_of(opened).text.splitlines()[-1] == "and 2 more figures."
+
+
+def test_title_has_no_size_when_the_schema_changed():
+    opened, _ = transitions(drift("schema", None))
+    assert alert_of(opened).title == "Opened: data drift: schema"
+
+
+def test_document_is_json_when_it_holds_times():
+    opened, _ = transitions(drift("a", 3.0))
+    document = json.loads(json.dumps(alert_of(opened).document()))
+    assert document["since"] == "2026-11-21T08:30:00+00:00"
+    assert document["size"] == 3.0

@@ -1,0 +1,59 @@
+import pyarrow as pa
+import pytest
+
+from monitoring.drift.checks.own_history import Config, check, joined
+from monitoring.result import Status
+from recmodels.data import faults
+from tests.monitoring.drift.tables import events, item_table
+
+REFERENCE = events(days=70)
+CURRENT = events(days=3, seed=1, start_day=20_070)
+
+
+def drifted(current: pa.Table) -> set[str]:
+    results = check(REFERENCE, current, items=item_table(), config=Config())
+    return {result.figure for result in results if result.status is Status.DRIFT}
+
+
+@pytest.mark.parametrize(
+    ("fault", "figure"),
+    [
+        (lambda table: faults.scale_column(table, "watch_seconds", factor=1000.0), "watch_seconds_mean"),
+        (lambda table: faults.scale_column(table, "watch_seconds", factor=1000.0), "watch_seconds_p50"),
+        (lambda table: faults.raise_nulls(table, "watch_seconds", share=0.1, seed=0), "watch_seconds_null_share"),
+        (lambda table: faults.raise_nulls(table, "watch_seconds", share=1.0, seed=0), "watch_seconds_null_share"),
+        (lambda table: faults.drop_surface(table, "live"), "surface_share"),
+        (lambda table: faults.push_item(table, "i50", share=0.3, seed=0), "item_concentration"),
+        (lambda table: faults.push_creator(table, item_table(), "c5", share=0.5, seed=0), "creator_concentration"),
+        (lambda table: faults.drop_rows(table, share=0.9, seed=0), "volume"),
+        (
+            lambda table: faults.add_bots(table, users_share=0.05, events_each=150, items=3, seed=0),
+            "user_concentration",
+        ),
+    ],
+)
+def test_fault_moves_its_figure(fault, figure):
+    assert figure in drifted(fault(CURRENT))
+
+
+def test_column_is_left_out_when_it_cannot_be_of_the_old_type():
+    text = CURRENT.set_column(6, "watch_seconds", pa.array(["much"] * CURRENT.num_rows))
+    table = joined(REFERENCE, text)
+    assert "watch_seconds" not in table.column_names
+    assert table.num_rows == REFERENCE.num_rows + CURRENT.num_rows
+
+
+def test_column_is_cast_when_it_can_be_of_the_old_type():
+    finer = CURRENT.set_column(3, "timestamp", CURRENT["timestamp"].cast(pa.timestamp("ns", tz="UTC")))
+    assert joined(REFERENCE, finer).equals(pa.concat_tables([REFERENCE, CURRENT]))
+
+
+def test_missing_column_is_null_when_it_may_be():
+    table = joined(REFERENCE, CURRENT.drop_columns(["clicked"]))
+    assert table["clicked"].null_count == CURRENT.num_rows
+
+
+def test_answer_names_the_column_when_a_required_one_is_missing():
+    results = check(REFERENCE, CURRENT.drop_columns(["item_id"]), items=item_table(), config=Config())
+    assert [result.status for result in results] == [Status.INSUFFICIENT]
+    assert "item_id" in results[0].message

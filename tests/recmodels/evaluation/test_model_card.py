@@ -1,0 +1,58 @@
+from datetime import UTC, datetime
+
+import pytest
+
+from recmodels.evaluation.comparison import compare
+from recmodels.evaluation.evaluator import evaluate
+from recmodels.evaluation.gate import GateConfig, decide
+from recmodels.evaluation.model_card import CardFacts, render
+from recmodels.recipe import EvaluationConfig, override
+
+FACTS = CardFacts(
+    data="six films", snapshot="5eed" * 16, trained_until=datetime(2026, 1, 2, 3, 4, tzinfo=UTC), digest="d1ce" * 16
+)
+
+
+@pytest.fixture
+def evaluation(make_ranker, queries):
+    return evaluate(make_ranker((6, 5, 4, 3, 2, 1)), queries, config=EvaluationConfig(), seed=0)
+
+
+def test_card_says_where_the_model_comes_from_and_what_it_reached_when_it_is_whole(recipe, evaluation):
+    comparison = compare(evaluation, evaluation, metric="ndcg_at_10", samples=100, confidence=0.95, seed=0)
+    decision = decide(evaluation, champion=evaluation, floor=None, comparison=comparison, config=GateConfig())
+    card = render(recipe, FACTS, evaluation=evaluation, comparison=comparison, decision=decision)
+    assert card.startswith("# Model card: films\n")
+    assert "| data | six films, snapshot `5eed5eed5eed`, events before 2026-01-02 03:04 UTC |" in card
+    assert "| gate | refused |" in card
+    assert "catalogue of 6 items" in card
+    assert "2 users, 3 queries" in card
+    assert "| recall_at_10 | 0.7500 |" in card
+    assert "| user=new | 1 |" in card
+    assert "not distinguishable: ndcg_at_10" in card
+    assert "- user=known: not distinguishable" in card
+    assert "| enough_users | **refused** | enough_users: test users: 2, must be at least 20." in card
+    assert "50.0% of the test users had no event in the training part" in card
+    assert "20.0% of the test events are of items outside the catalogue" in card
+    assert '"name": "popularity"' in card
+    assert card.endswith("\n")
+
+
+def test_card_says_that_nothing_was_compared_when_there_is_no_champion(recipe, evaluation):
+    card = render(recipe, FACTS, evaluation=evaluation)
+    assert "There was no champion to compare with." in card
+    assert "| gate | not asked |" in card
+    assert "## Gate" not in card
+
+
+def test_card_warns_of_the_protocol_when_it_is_leave_one_out(recipe, evaluation):
+    papers = override(recipe, ["split.kind=leave_one_out"])
+    facts = CardFacts("beauty", "5eed" * 16, FACTS.trained_until, "d1ce" * 16, is_order_only=True)
+    card = render(papers, facts, evaluation=evaluation)
+    assert "an order without times" in card
+    assert "do not expect these values from traffic" in card
+
+
+def test_cells_keep_the_table_whole_when_a_text_holds_a_bar(recipe, evaluation):
+    facts = CardFacts("films|series", "5eed" * 16, FACTS.trained_until, "d1ce" * 16)
+    assert "films\\|series" in render(recipe, facts, evaluation=evaluation)

@@ -1,0 +1,47 @@
+from dataclasses import replace
+
+import numpy as np
+
+from recmodels.evaluation.slices import head_items, slices_of
+
+
+def test_head_is_a_fifth_of_the_catalogue_rounded_up_when_items_are_six():
+    counts = np.array([99, 99, 1, 7, 7, 0, 3, 2])
+    assert np.flatnonzero(head_items(counts)).tolist() == [3, 4]  # ceil(6 / 5) = 2
+
+
+def test_ties_go_to_the_smaller_index_when_counts_are_equal():
+    assert np.flatnonzero(head_items(np.array([0, 0, 4, 4, 4, 4, 4]))).tolist() == [2]
+
+
+def test_every_kind_of_slice_is_cut_when_queries_differ(queries):
+    counts = np.array([0, 0, 9, 8, 1, 1, 1, 1])  # head: 2 and 3
+    parts = {part.name: part for part in slices_of(queries, counts)}
+    assert {name: part.rows.tolist() for name, part in parts.items()} == {
+        "user=new": [2],
+        "user=known": [0, 1],
+        "surface=search": [1],
+        "surface=video": [0, 2],
+        "item=head": [0],
+        "item=tail": [1, 2],
+    }
+
+
+def test_item_slices_keep_their_own_targets_when_a_query_has_both(queries):
+    counts = np.array([0, 0, 1, 1, 1, 9, 8, 1])  # head: 5 and 6
+    parts = {part.name: part for part in slices_of(queries, counts)}
+    assert parts["item=head"].rows.tolist() == [1]
+    assert parts["item=head"].targets.row(0).tolist() == [5]
+    assert parts["item=tail"].rows.tolist() == [0, 1, 2]
+    assert [parts["item=tail"].targets.row(n).tolist() for n in range(3)] == [[3], [7], [4]]  # 1 belongs to neither
+
+
+def test_targets_keep_their_times_when_an_item_slice_thins_them_out(queries):
+    parts = {part.name: part for part in slices_of(queries, np.array([0, 0, 1, 1, 1, 9, 8, 1]))}
+    assert parts["item=tail"].targets.compact().timestamps.tolist() == [0, 1_000_000, 0]
+
+
+def test_slices_are_left_out_when_they_hold_no_query(queries):
+    known = replace(queries, is_new_user=np.zeros(3, bool), surfaces=np.array(["video"] * 3))
+    names = {part.name for part in slices_of(known, np.array([0, 0, 0, 0, 0, 0, 9, 8]))}
+    assert names == {"user=known", "item=head", "item=tail"}

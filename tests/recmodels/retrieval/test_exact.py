@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recmodels.retrieval.exact import top_columns
+
+
+def matrix(*rows):
+    return np.array(rows, dtype=np.float32)
+
+
+def test_top_columns_are_ordered_by_score_when_scores_differ():
+    assert top_columns(matrix([0.1, 3, -2, 1], [9, 8, 7, 6]), 2).tolist() == [[1, 3], [0, 1]]
+
+
+def test_the_smaller_column_wins_when_scores_tie_at_the_boundary():
+    assert top_columns(matrix([1, 5, 1, 1, 1]), 3).tolist() == [[1, 0, 2]]
+
+
+def test_positive_and_negative_zero_tie_when_both_occur():
+    assert top_columns(matrix([-0.0, 0.0, -0.0]), 3).tolist() == [[0, 1, 2]]
+
+
+def test_every_column_is_returned_when_k_exceeds_their_number():
+    assert top_columns(matrix([1, 2]), 10).tolist() == [[1, 0]]
+
+
+def test_infinities_stand_at_the_ends_when_present():
+    assert top_columns(matrix([-np.inf, 0, np.inf, -1]), 4).tolist() == [[2, 1, 3, 0]]
+
+
+@pytest.mark.parametrize("k", [1, 3, 20])
+@given(values=st.lists(st.sampled_from([-1e30, -2.5, -0.0, 0.0, 1e-40, 0.5, 3.0, 1e30]), min_size=1, max_size=20))
+def test_the_order_is_that_of_sorting_pairs_when_many_scores_tie(k, values):
+    expected = sorted(range(len(values)), key=lambda column: (-np.float32(values[column]), column))[:k]
+    assert top_columns(matrix(values), k)[0].tolist() == expected

@@ -1,0 +1,22 @@
+import pytest
+
+from recmodels.models import MODELS
+from recmodels.presets import PRESETS
+from recmodels.recipe import DataConfig
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_a_recipe_of_its_name_when_it_is_called(name):
+    recipe = PRESETS[name]()
+    assert (recipe.name, recipe.model.name) == (name, name)
+    assert recipe.data == DataConfig()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_learns_from_the_label_when_one_is_given(name):
+    data = DataConfig(label="long_viewed", minimum_item_interactions=5)
+    assert PRESETS[name](data).data == data
+
+
+def test_every_model_has_a_preset_when_models_are_listed():
+    assert set(PRESETS) == set(MODELS.names())

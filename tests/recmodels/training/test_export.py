@@ -1,0 +1,53 @@
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+import torch
+
+from recmodels.encoders.transformer import TransformerEncoder
+from recmodels.errors import TrainingError
+from recmodels.training.export import export_encoder
+
+
+@pytest.fixture(scope="module")
+def encoder():
+    torch.manual_seed(0)
+    return TransformerEncoder(8, num_layers=1, num_heads=2, max_length=9, dropout=0.5).train()
+
+
+@pytest.fixture(scope="module")
+def graph(encoder):
+    return export_encoder(encoder, embedding_dim=8, max_length=9)
+
+
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (1, 9), (6, 4)])
+def test_the_graph_equals_torch_when_batch_and_length_are_any(encoder, graph, batch, length):
+    vectors = torch.randn(batch, length, 8)
+    is_item = torch.arange(length) >= torch.randint(0, length + 1, (batch, 1))
+    session = ort.InferenceSession(graph)
+    served = session.run(["query"], {"vectors": vectors.numpy(), "is_item": is_item.numpy()})[0]
+    with torch.no_grad():
+        expected = encoder.eval().last(vectors, is_item)
+    encoder.train()
+    np.testing.assert_allclose(served, expected.numpy(), atol=1e-4)
+
+
+def test_the_encoder_stays_as_it_was_when_it_is_exported(encoder, graph):
+    assert graph
+    assert encoder.training
+
+
+def test_nothing_of_the_machine_is_in_the_bytes_when_a_graph_is_exported(graph):
+    model = onnx.load_from_string(graph)
+    parts = [model, model.graph, *model.graph.node, *model.graph.initializer]
+    assert not any(len(part.metadata_props) or part.doc_string for part in parts)
+    assert not any(word in graph for word in (b".py", b"/home", b"/root", b"/tmp", b"stack_trace"))
+    assert [size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", "length", ""]
+
+
+def test_exporting_is_refused_when_the_weights_are_not_finite():
+    encoder = TransformerEncoder(8, num_layers=1, num_heads=2, max_length=9, dropout=0.0)
+    with torch.no_grad():
+        encoder.positions[0, 0] = float("nan")
+    with pytest.raises(TrainingError, match="differs from the trained one by nan"):
+        export_encoder(encoder, embedding_dim=8, max_length=9)
