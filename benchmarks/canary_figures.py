@@ -69,9 +69,9 @@ SCENARIOS = {
     "aa_swing": Scenario(World(swing=0.25)),
     "aa_watch": Scenario(World(is_watch=True)),
     "aa_clustered": Scenario(World(returning=0.6, is_clustered=True)),
-    "loss_5": Scenario(World(effect=-0.05, has_covariate=True), visits=160_000),
+    "loss_5": Scenario(World(effect=-0.05, has_covariate=True), visits=160_000, factor=3),
     "loss_5_covariate": Scenario(
-        World(effect=-0.05, has_covariate=True), visits=160_000, use_covariate=True, stream="loss_5"
+        World(effect=-0.05, has_covariate=True), visits=160_000, factor=3, use_covariate=True, stream="loss_5"
     ),
     "loss_10": Scenario(World(effect=-0.10), visits=60_000, factor=5),
     "loss_20": Scenario(World(effect=-0.20), visits=20_000, factor=5),

@@ -1,7 +1,8 @@
 """Targets of the drift decision beside what simulated days measure: `python -m benchmarks.drift_simulation`.
 
 Series and tables of events are drawn here; figures, scales and decisions are those of `monitoring.drift`. 60 runs of
-100 days by default; `--full` takes 300. Heavy-tailed and autocorrelated days are harder than the targets ask for.
+100 days by default; `--full` takes 300. The targets name no world: plain, heavy-tailed and autocorrelated days are all
+held to them.
 """
 
 import argparse
@@ -26,7 +27,8 @@ from monitoring.drift.figures import daily_figures
 from monitoring.drift.judge import DriftConfig, judge_figures
 from monitoring.drift.series import Scale, Series
 
-SEED = 20261121
+DEVELOPMENT_SEED = 20261121
+"""What the settings were chosen on; a seed that nobody has looked at says more about them."""
 STABLE_DAYS = 100
 SHIFT_DAYS = 12
 CONFIG = CusumConfig()
@@ -58,11 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--runs", type=int, default=60, help="simulated series of 100 days (default 60)")
     parser.add_argument("--tables", type=int, default=5, help="simulated tables of events (default 5)")
     parser.add_argument("--full", action="store_true", help="300 runs and 20 tables")
+    parser.add_argument("--seed", type=int, default=DEVELOPMENT_SEED, help="source of chance")
     parser.add_argument("--movielens", type=Path, help="ML-100K (folder, or the wheel that holds it) to replay as well")
     parser.add_argument("--json", action="store_true", help="print a JSON list instead of a table")
     options = parser.parse_args(arguments)
     runs, tables = (300, 20) if options.full else (options.runs, options.tables)
-    figures = list(measure(runs=runs, tables=tables))
+    figures = list(measure(runs=runs, tables=tables, seed=options.seed))
     if options.movielens is not None:
         figures += [Figure(line.figure, "-", line.measured, None, line.note) for line in replay(options.movielens)]
     if options.json:
@@ -72,24 +75,24 @@ def main(arguments: list[str] | None = None) -> int:
     return 0 if all(figure.holds is not False for figure in figures) else 1
 
 
-def measure(*, runs: int, tables: int) -> Iterator[Figure]:
+def measure(*, runs: int, tables: int, seed: int = DEVELOPMENT_SEED) -> Iterator[Figure]:
     """Yield every line of the table."""
     for num_figures in (20, 200):
-        yield from stable(num_figures, runs=runs)
-        yield _delay(num_figures, 0.2, by=2, runs=runs)
-        yield _delay(num_figures, 0.1, by=3 if num_figures == 20 else 4, runs=runs)
-        yield _delay(num_figures, 0.05, by=None, runs=runs)
-    yield from (_nulls(runs), _calibration(runs, rate=0.3, by=2), _calibration(runs, rate=0.1, by=None))
-    yield from events(tables)
+        yield from stable(num_figures, runs=runs, seed=seed)
+        yield _delay(num_figures, 0.2, by=2, runs=runs, seed=seed)
+        yield _delay(num_figures, 0.1, by=3 if num_figures == 20 else 4, runs=runs, seed=seed)
+        yield _delay(num_figures, 0.05, by=None, runs=runs, seed=seed)
+    yield from (_nulls(runs, seed), _calibration(runs, seed, rate=0.3), _calibration(runs, seed, rate=0.1))
+    yield from events(tables, seed=seed)
     yield schema()
 
 
-def stable(num_figures: int, *, runs: int) -> Iterator[Figure]:
+def stable(num_figures: int, *, runs: int, seed: int = DEVELOPMENT_SEED) -> Iterator[Figure]:
     """Count incidents and alarm-days of suites that nothing happens to, in plain and in harder worlds."""
     for world in NOISE:
         incidents, days = [], []
         for number in _progress(range(runs), f"stable, {num_figures} figures, {world}"):
-            rng = np.random.default_rng([SEED, num_figures, number])
+            rng = np.random.default_rng([seed, num_figures, number])
             values, weekend = noise(world, days=LEARNING + STABLE_DAYS, series=num_figures, rng=rng)
             alarm = _judge(values, weekend, num_figures).is_alarm
             opened = alarm[1:] & ~alarm[:-1]
@@ -103,27 +106,22 @@ def _stable_lines(num_figures: int, world: str, incidents: NDArray[np.int64], da
     alarm_note = f"days on which any figure is in alarm; p95 {np.quantile(days, 0.95):.0f}, most {days.max()}"
     name = f"{num_figures} figures, stable, {world}"
     return [
-        _stable_line(f"{name}: false incidents", incidents.mean(), 1 if world == "plain" else None, note),
-        _stable_line(f"{name}: alarm-days", days.mean(), 3 if world == "plain" else None, alarm_note),
+        Figure(f"{name}: false incidents", "<= 1", f"{incidents.mean():.2f}", bool(incidents.mean() <= 1), note),
+        Figure(f"{name}: alarm-days", "<= 3", f"{days.mean():.2f}", bool(days.mean() <= 3), alarm_note),
     ]
 
 
-def _stable_line(name: str, measured: float, most: int | None, note: str) -> Figure:
-    target = "-" if most is None else f"<= {most}"
-    return Figure(name, target, f"{measured:.2f}", None if most is None else bool(measured <= most), note)
-
-
-def _delay(num_figures: int, shift: float, *, by: int | None, runs: int) -> Figure:
+def _delay(num_figures: int, shift: float, *, by: int | None, runs: int, seed: int = DEVELOPMENT_SEED) -> Figure:
     """Shift one figure of a suite by so many sigmas of a row and count the days until it alarms."""
-    rng = np.random.default_rng([SEED, num_figures, round(1000 * shift)])
+    rng = np.random.default_rng([seed, num_figures, round(1000 * shift)])
     values, weekend = noise("plain", days=LEARNING + SHIFT_DAYS, series=runs, rng=rng)
     values[LEARNING:] += shift
     return _delays(f"{num_figures} figures, {shift} sigma", _judge(values, weekend, num_figures), by=by)
 
 
-def _nulls(runs: int) -> Figure:
+def _nulls(runs: int, seed: int = DEVELOPMENT_SEED) -> Figure:
     """Raise the nulls of a column from 1 to 3 % of the rows."""
-    rng = np.random.default_rng([SEED, 1])
+    rng = np.random.default_rng([seed, 1])
     shares = np.where(np.arange(LEARNING + SHIFT_DAYS) < LEARNING, 0.01, 0.03)
     values = rng.binomial(ROWS, np.repeat(shares[:, None], runs, axis=1)) / ROWS
     return _delays(
@@ -131,23 +129,23 @@ def _nulls(runs: int) -> Figure:
     )
 
 
-def _calibration(runs: int, *, rate: float, by: int | None) -> Figure:
+def _calibration(runs: int, seed: int, *, rate: float) -> Figure:
     """Make outcomes 10 % likelier than the scores say; the scores follow the days' own ups and downs."""
-    rng = np.random.default_rng([SEED, 2, round(1000 * rate)])
+    rng = np.random.default_rng([seed, 2, round(1000 * rate)])
     days = LEARNING + SHIFT_DAYS
     predicted = rate * np.exp(rng.normal(0, 0.05, size=(days, runs)))
     truth = predicted * np.where(np.arange(days) < LEARNING, 1.0, 1.1)[:, None]
     ratio = rng.binomial(ROWS, np.minimum(truth, 1.0)) / ROWS / predicted
     judged = _judge_series(ratio, Scale.AMOUNT, num_figures=20)
-    return _delays(f"calibration off by 10 %, outcome rate {rate}", judged, by=by, note="observed over predicted")
+    return _delays(f"calibration off by 10 %, outcome rate {rate}", judged, by=2, note="observed over predicted")
 
 
-def events(tables: int) -> Iterator[Figure]:
+def events(tables: int, *, seed: int = DEVELOPMENT_SEED) -> Iterator[Figure]:
     """Put faults into tables of events; figures are computed from the rows, then judged."""
     delays: dict[str, list[float]] = {name: [] for name in FAULTS}
     false = []
     for number in _progress(range(tables), "tables of events"):
-        rng = np.random.default_rng([SEED, 3, number])
+        rng = np.random.default_rng([seed, 3, number])
         table, items = event_table(rng), item_table()
         for name, fault in FAULTS.items():
             judged = judge_figures(daily_figures(fault.put(table, items, number), items), DriftConfig())
@@ -165,7 +163,7 @@ def events(tables: int) -> Iterator[Figure]:
 
 def schema() -> Figure:
     """Change a column's type and drop another."""
-    table = event_table(np.random.default_rng(SEED)).slice(0, ROWS)
+    table = event_table(np.random.default_rng(0)).slice(0, ROWS)
     column = table.schema.get_field_index("watch_seconds")
     changed = table.set_column(column, "watch_seconds", table["watch_seconds"].cast(pa.string()))
     broken = (changed, table.drop_columns(["clicked"]))

@@ -106,6 +106,7 @@ def gather(home: Platform, rollout: Rollout, config: CanaryConfig, *, now: datet
         matured_before=now - timedelta(seconds=config.label_window_seconds),
         cap=config.reward_cap,
         label_window_seconds=config.label_window_seconds or None,
+        slow_floor_seconds=config.slow_floor_seconds,
     )
     return Evidence(
         canary=_units(figures.canary),

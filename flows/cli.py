@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 
 _screen = Console(stderr=True)
+_RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line.")]
 Source = Annotated[
@@ -186,14 +187,26 @@ def fetch() -> None:
 
 def main() -> NoReturn:
     """Run the command line; an error that the caller can fix ends with its message and exit code 2."""
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
+    _log_warnings()
     try:
         app()
     except EverfeedError as error:
         _screen.print(f"[red]error[/] {type(error).__name__}", highlight=False)
-        _screen.print(str(error), markup=False, highlight=False)
+        _screen.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     sys.exit(0)
+
+
+def _log_warnings() -> None:
+    """Show warnings on the terminal, except the lines of flow and task runs: those are in the Prefect UI.
+
+    A run's error reaches `main` as an exception as well, where its message is shown without a traceback.
+    """
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setLevel(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: not record.name.startswith(_RUN_LOGGERS))
+    logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
 def _settings() -> Settings:

@@ -12,8 +12,8 @@ from infra.event_records import Drained
 from recmodels.data.feedback import live_interactions
 from recmodels.data.schema import ORIGIN, ORIGIN_EVENT, USER_KEY
 
-MATURITY = timedelta(minutes=30)
-"""How long feedback may take before an impression counts as unanswered."""
+MATURITY = timedelta(hours=72)
+"""How late feedback may come: once an answer has moved to the lake, feedback on it is refused."""
 
 
 @flow(name="collect", description="Move what the gateway saw into the lake.", persist_result=False)

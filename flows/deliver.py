@@ -38,7 +38,7 @@ def send_due(channels: dict[str, ChannelChoice]) -> tuple[str, ...]:
     rng = np.random.default_rng()
     took: list[str] = []
     for _ in range(_ROUNDS):
-        due = [delivery for delivery in home.outbox.due(now=datetime.now(UTC)) if delivery.channel in opened]
+        due = home.outbox.due(now=datetime.now(UTC), channels=list(opened))
         if not due:
             break
         took += [d.channel for d in due if _send(home, d, opened[d.channel], rng=rng)]

@@ -16,13 +16,12 @@ from flows.references import Candidate, Trained
 from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig
 from flows.runs import seconds
-from flows.services import schedules_service, stack_services
+from flows.services import schedules_service, stack_up
 from flows.shift import shift_traffic
-from flows.train import measure
+from flows.train import BUNDLE_FOLDER, measure
 from flows.webhook import receiving
 from flows.wiring import Platform, connect
 from infra.settings import Settings
-from infra.supervisor import running
 from recmodels.bundle import swap_ids
 from recmodels.data.sources.movielens import TERMS
 from recmodels.errors import StoreError
@@ -65,7 +64,7 @@ def run_demo(
             data = Data(source="movielens", path=fetch_ml_100k(settings), sample=sample)
         with (
             receiving(settings.reports / "webhook.jsonl") as receiver,
-            running(settings, stack_services(settings, with_schedules=False)) as stack,
+            stack_up(settings) as stack,
         ):
             channels = log_channel(settings) | webhook_channel(receiver.url)
             channels |= webhook_channel(webhook, name="your webhook") if webhook else {}
@@ -124,6 +123,7 @@ def _swapped(home: Platform, candidates: list[Candidate]) -> Trained:
     key = f"{best.key}-swapped"
     tags = {"recipe": recipe.name, "why": "a deliberately bad model: the item ids of the best one, dealt out anew"}
     run_id = home.tracker.model_run(key, parent=best.parent_id, name=recipe.name, tags=tags)
+    home.tracker.log_folder(run_id, home.settings.bundles / digest, folder=BUNDLE_FOLDER)
     return Trained(**{**trained, "recipe": recipe, "digest": digest, "key": key, "run_id": run_id})
 
 

@@ -1,7 +1,8 @@
 """Source -> a batch on disk: read by a plug-in, normalised, without duplicates, waiting to be validated."""
 
+import hashlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -55,8 +56,7 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
     if not interactions.num_rows:
         raise DataError(f"source {source!r} at {path} holds no interactions. Give a file or a date range with rows.")
     frames = dict(zip(_TABLES, (interactions, tables.items, tables.users), strict=True))
-    digest = fingerprint(interactions)
-    folder = _staging(digest)
+    folder = _staging(frames)
     if not folder.exists():
         partial = folder.with_name(f".{folder.name}.partial")
         shutil.rmtree(partial, ignore_errors=True)
@@ -100,5 +100,6 @@ def describe(batch: Batch) -> None:
     )
 
 
-def _staging(digest: str) -> Path:
-    return platform().settings.root / "staging" / digest[:16]
+def _staging(frames: Mapping[str, pa.Table]) -> Path:
+    digests = "".join(fingerprint(frame) for frame in frames.values())
+    return platform().settings.root / "staging" / hashlib.sha256(digests.encode()).hexdigest()[:16]

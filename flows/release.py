@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.canary import reconcile
 from flows.references import Candidate, Release, Snapshot
-from flows.train import evaluate_bundle, read_split
+from flows.train import BUNDLE_FOLDER, evaluate_bundle, read_split, track_card
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState
 from recmodels.bundle import load_bundle
@@ -97,6 +97,7 @@ def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candida
     why = _reason(decision, comparison, is_forced=is_forced)
     state = "challenger" if decision.passed or is_forced else "refused"
     version = _register(home, challenger, snapshot, state=state, why=why)
+    track_card(home, challenger, snapshot, evaluation, comparison=comparison, decision=decision)
     _describe(challenger, decision, comparison, version=version)
     is_let_through = state == "challenger"
     return Release(
@@ -177,7 +178,7 @@ def _register(home: Platform, candidate: Candidate, snapshot: Snapshot, *, state
         "ndcg_at_10": f"{candidate.metrics['ndcg_at_10']:.4f}",
         "recall_at_10": f"{candidate.metrics['recall_at_10']:.4f}",
     }
-    source = str(home.settings.bundles / candidate.digest)
+    source = f"runs:/{candidate.run_id}/{BUNDLE_FOLDER}"
     return home.registry.register(candidate.digest, run_id=candidate.run_id, source=source, tags=tags)
 
 

@@ -1,32 +1,32 @@
 """`everfeed run`: the lifecycle on somebody's own data, on a stack that is up or is held up for the run."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import JsonValue
+from pydantic import JsonValue, ValidationError
 from rich.console import Console
 
 from flows import progress, summary
 from flows.lifecycle import Data, Traffic, lifecycle
 from flows.monitor import monitor
 from flows.replay import REPLAY_CANARY, ReplayConfig
-from flows.services import stack_services
+from flows.services import stack_up
 from flows.wiring import connect
 from infra.processes import is_up
 from infra.settings import Settings
-from infra.supervisor import running
 from monitoring.canary.arms import CanaryConfig
+from recmodels.data.sources import SOURCES
 from recmodels.errors import RecipeError, SourceError
 from recmodels.presets import PRESETS
 from recmodels.recipe import DataConfig, Recipe, override, parse_recipe
 
 _LABELS = {"kuairand": "long_viewed"}
 """What counts as positive where a source's rows are exposures rather than choices."""
+_WILDCARDS = frozenset("*?[")
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,11 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     started = perf_counter()
     traffic = _traffic(request.traffic)
     recipes = _recipes(request)
-    if not request.path.exists():
-        raise SourceError(
-            f"--path {request.path} does not exist. Give the file or folder that {request.source!r} reads."
-        )
+    _require_source(request)
     home = connect(settings)
     data = Data(source=request.source, path=request.path, options=request.options, name=request.name)
     canary = REPLAY_CANARY if traffic == Traffic.REPLAY else CanaryConfig()
-    with stack(settings), progress.shown_on(screen) as terminal:
+    with progress.shown_on(screen) as terminal, nullcontext() if is_up(settings) else stack_up(settings):
         replay = ReplayConfig(visitors=request.visitors)
         outcome = lifecycle(data, recipes, traffic, canary, replay, cause="run")
         with progress.stage("monitor"):
@@ -72,18 +69,20 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     return document
 
 
-@contextmanager
-def stack(settings: Settings) -> Iterator[None]:
-    """Use the stack that is up, or hold one up for the length of a `with` block."""
-    services = stack_services(settings, with_schedules=False)
-    with nullcontext() if is_up(settings) else running(settings, services):
-        yield
-
-
 def seconds(terminal: progress.Terminal, started: float) -> dict[str, float]:
     """Return the wall seconds of every stage, and the total."""
     stages = {name: round(value, 1) for name, value in terminal.seconds.items()}
     return stages | {"total": round(perf_counter() - started, 1)}
+
+
+def _require_source(request: RunRequest) -> None:
+    """Refuse at once what would be refused after the stack has started."""
+    SOURCES.module(request.source)
+    is_pattern = bool(_WILDCARDS & set(str(request.path)))
+    if not is_pattern and not request.path.exists():
+        raise SourceError(
+            f"--path {request.path} does not exist. Give the file or folder that {request.source!r} reads."
+        )
 
 
 def _traffic(text: str) -> Traffic:
@@ -94,13 +93,21 @@ def _traffic(text: str) -> Traffic:
 
 
 def _recipes(request: RunRequest) -> list[Recipe]:
-    data = DataConfig.model_validate({"label": request.label or _LABELS.get(request.source, "any")})
+    data = _data_config(request.label or _LABELS.get(request.source, "any"))
     unknown = [name for name in request.presets if name not in PRESETS]
     if unknown:
         raise RecipeError(f"preset {unknown[0]!r} is not known. Known: {', '.join(PRESETS)}.")
     names = request.presets or (() if request.recipes else tuple(PRESETS))
     chosen = [PRESETS[name](data) for name in names] + [_read_recipe(path) for path in request.recipes]
     return [override(recipe, list(request.overrides)) for recipe in chosen]
+
+
+def _data_config(label: str) -> DataConfig:
+    try:
+        return DataConfig.model_validate({"label": label})
+    except ValidationError as error:
+        known = ", ".join(get_args(DataConfig.model_fields["label"].annotation))
+        raise RecipeError(f"--label {label!r} is not known. Known: {known}.") from error
 
 
 def _read_recipe(path: Path) -> Recipe:

@@ -1,7 +1,14 @@
 """Which services make up the stack of one machine, and how each is started."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from flows import progress
 from infra.settings import Settings
-from infra.supervisor import Service, module_command
+from infra.supervisor import Service, Stack, module_command
+
+_START_SECONDS = 180.0
 
 
 def stack_services(settings: Settings, *, with_schedules: bool = True) -> tuple[Service, ...]:
@@ -15,9 +22,35 @@ def stack_services(settings: Settings, *, with_schedules: bool = True) -> tuple[
     return (*services, schedules_service()) if with_schedules else services
 
 
+@contextmanager
+def stack_up(settings: Settings) -> Iterator[Stack]:
+    """Hold the stack up, without the schedules, for the length of a `with` block.
+
+    Raises:
+        AlreadyRunningError: A stack is up over this home already.
+        PortTakenError: A port is in use.
+        EverfeedError: A service did not start.
+    """
+    stack = Stack(settings, stack_services(settings, with_schedules=False))
+    try:
+        with progress.stage("start services"):
+            stack.start()
+            stack.wait_ready(timeout_seconds=_START_SECONDS)
+        yield stack
+    finally:
+        _send_run_logs()
+        stack.stop()
+
+
 def schedules_service() -> Service:
     """Return the process that runs scheduled flows."""
     return Service("schedules", module_command("flows.deployments"))
+
+
+def _send_run_logs() -> None:
+    """Send what runs of this process logged to Prefect, while its server is there to take it."""
+    for handler in logging.getLogger("prefect.flow_runs").handlers:
+        handler.flush()
 
 
 def _prefect(settings: Settings) -> Service:

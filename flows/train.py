@@ -18,13 +18,19 @@ from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.splits import Split, split_interactions
 from recmodels.evaluation import plots
+from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.evaluator import evaluate
+from recmodels.evaluation.gate import GateDecision
 from recmodels.evaluation.model_card import CardFacts, render
 from recmodels.evaluation.record import Evaluation
+from recmodels.manifest import verify
 from recmodels.ranker import Ranker
 from recmodels.recipe import Recipe
 from recmodels.training import trainer
 from recmodels.training.trainer import EpochMetrics
+
+BUNDLE_FOLDER = "bundle"
+"""Where a run keeps its bundle among its artifacts."""
 
 _TRAINED = "trained.json"
 _MEASURED = "measured.json"
@@ -117,12 +123,12 @@ def measure(trained: Trained, snapshot: Snapshot) -> Candidate:
     home = platform()
     done = home.settings.runs / trained.key / _MEASURED
     if done.exists():
-        return Candidate.model_validate_json(done.read_text())
+        return Candidate.model_validate_json(done.read_text()).model_copy(update={"was_done": trained.was_done})
     split = read_split(home, snapshot, trained.recipe)
     evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split)
     folder = done.with_name(_EVALUATION)
     evaluation.save(folder)
-    _track_evaluation(home, trained, snapshot, split, evaluation)
+    _track_evaluation(home, trained, snapshot, evaluation)
     candidate = Candidate(**trained.model_dump(), evaluation=folder, metrics=evaluation.metrics)
     _write(done, candidate.model_dump_json())
     return candidate
@@ -195,7 +201,7 @@ def _track_training(home: Platform, trained: Trained, epochs: list[EpochMetrics]
     tracker = home.tracker
     tracker.log_metrics(trained.run_id, {f"validation_{name}": value for name, value in trained.validation.items()})
     tracker.set_tags(trained.run_id, {"bundle": trained.digest, "best_epoch": str(trained.best_epoch)})
-    tracker.log_folder(trained.run_id, home.settings.bundles / trained.digest, folder="bundle")
+    tracker.log_folder(trained.run_id, home.settings.bundles / trained.digest, folder=BUNDLE_FOLDER)
     if epochs:
         with TemporaryDirectory() as scratch:
             path = Path(scratch) / "loss.png"
@@ -203,31 +209,41 @@ def _track_training(home: Platform, trained: Trained, epochs: list[EpochMetrics]
             tracker.log_file(trained.run_id, path, folder="plots")
 
 
-def _track_evaluation(
-    home: Platform, trained: Trained, snapshot: Snapshot, split: Split, evaluation: Evaluation
-) -> None:
+def _track_evaluation(home: Platform, trained: Trained, snapshot: Snapshot, evaluation: Evaluation) -> None:
     tracker = home.tracker
     tracker.log_metrics(trained.run_id, evaluation.metrics)
     for name, figures in evaluation.slices.items():
         slug = name.replace("=", "_")
         tracker.log_metrics(trained.run_id, {f"slice_{slug}_{metric}": value for metric, value in figures.items()})
-    facts = CardFacts(
-        data=snapshot.name,
-        snapshot=snapshot.fingerprint,
-        digest=trained.digest,
-        trained_until=split.train_until,
-        is_order_only=snapshot.is_order_only,
-    )
     with TemporaryDirectory() as scratch:
         picture = Path(scratch) / "popularity_of_recommended.png"
         bundle = load_bundle(home.settings.bundles, trained.digest)
         plots.popularity_of_recommended(evaluation, bundle.item_counts, picture)
         tracker.log_file(trained.run_id, picture, folder="plots")
-        card = Path(scratch) / "model_card.md"
-        card.write_text(render(trained.recipe, facts, evaluation=evaluation))
-        tracker.log_file(trained.run_id, card, folder="")
+    track_card(home, trained, snapshot, evaluation)
     tracker.log_folder(trained.run_id, home.settings.runs / trained.key / _EVALUATION, folder="evaluation")
     tracker.finish(trained.run_id)
+
+
+def track_card(
+    home: Platform,
+    trained: Trained,
+    snapshot: Snapshot,
+    evaluation: Evaluation,
+    *,
+    comparison: Comparison | None = None,
+    decision: GateDecision | None = None,
+) -> None:
+    """Keep the model card with the run, over an earlier one that did not know the gate's decision yet."""
+    facts = CardFacts(
+        data=snapshot.name,
+        snapshot=snapshot.fingerprint,
+        digest=trained.digest,
+        trained_until=verify(home.settings.bundles, trained.digest).trained_until,
+        is_order_only=snapshot.is_order_only,
+    )
+    card = render(trained.recipe, facts, evaluation=evaluation, comparison=comparison, decision=decision)
+    home.tracker.log_text(trained.run_id, card, file="model_card.md")
 
 
 def _tags(recipe: Recipe, snapshot: Snapshot) -> dict[str, str]:

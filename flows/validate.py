@@ -81,9 +81,7 @@ def store(batch: Batch, screened: Screened) -> Snapshot:
     home = platform()
     _claim(home, batch)
     tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
-    start, end = batch.first_at, batch.last_at + timedelta(microseconds=1)
-    if not _is_stored(home, tables["interactions"], start=start, end=end):
-        home.lake.write_window("interactions", tables["interactions"], start=start, end=end)
+    _replace_window(home, tables["interactions"])
     for name in _KEYS:
         _merge(home, name, tables[name])
     _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)
@@ -147,6 +145,14 @@ def _data_set_file(home: Platform) -> Path:
 def _daily_rows() -> dict[str, dict[date, int]]:
     lake = platform().lake
     return {"interactions": lake.daily_counts("interactions")} if lake.version("interactions") is not None else {}
+
+
+def _replace_window(home: Platform, rows: pa.Table) -> None:
+    """Replace what the lake has between the first and the last good row; a quarantined row's time widens no window."""
+    bounds = pc.min_max(rows[TIMESTAMP]).as_py()
+    start, end = bounds["min"], bounds["max"] + timedelta(microseconds=1)
+    if not _is_stored(home, rows, start=start, end=end):
+        home.lake.write_window("interactions", rows, start=start, end=end)
 
 
 def _is_stored(home: Platform, rows: pa.Table, *, start: datetime, end: datetime) -> bool:

@@ -19,7 +19,13 @@ _FLAGS: Final = ("error", "slow", "short", "fallback")
 
 
 def rollout_figures(
-    connection: Connection, rollout_id: str, *, reward: Reward, matured_before: datetime, step: int | None
+    connection: Connection,
+    rollout_id: str,
+    *,
+    reward: Reward,
+    matured_before: datetime,
+    step: int | None,
+    slow_floor_seconds: float,
 ) -> RolloutFigures:
     """Return what the two arms of a rollout did in requests answered before `matured_before`; see `EventStore`."""
     limit = to_microseconds(matured_before)
@@ -27,10 +33,10 @@ def rollout_figures(
     matured = and_(served, requests.c.timestamp < limit)
     rewarded = and_(_judged(outcomes, rollout_id, step=step), outcomes.c.requested_at < limit)
     totals = {row.arm: row for row in connection.execute(_totals(served))}
-    slow = _slow_seconds(connection, matured)
+    slow = max(_slow_seconds(connection, matured), slow_floor_seconds)
     arms = {}
     for arm in (Arm.CANARY, Arm.CONTROL):
-        units = connection.execute(_units(and_(matured, requests.c.arm == arm), slow=slow)).all()
+        units = connection.execute(_units(and_(served, requests.c.arm == arm), limit=limit, slow=slow)).all()
         sums = connection.execute(_rewards(and_(rewarded, outcomes.c.arm == arm), reward)).all()
         arms[arm] = _arm_figures(units, sums, totals.get(arm))
     newest = max((row.newest for row in totals.values()), default=None)
@@ -66,28 +72,29 @@ def _totals(chosen: ColumnElement[bool]) -> Select[Any]:
 
 
 def _slow_seconds(connection: Connection, matured: ColumnElement[bool]) -> float:
-    """Return the control's 99th percentile of latency (nearest rank), or NaN where it has no request."""
+    """Return the control's 99th percentile of latency (nearest rank); infinite where it has no request."""
     control = and_(matured, requests.c.arm == Arm.CONTROL)
     count: int = connection.execute(select(func.count()).where(control)).scalar_one()
     if count == 0:
-        return math.nan
+        return math.inf
     rank = math.ceil(_SLOW_QUANTILE * count) - 1
     query = select(requests.c.latency_seconds).where(control).order_by(requests.c.latency_seconds)
     return float(connection.execute(query.offset(rank).limit(1)).scalar_one())
 
 
-def _units(matured: ColumnElement[bool], *, slow: float) -> Select[Any]:
-    is_slow = requests.c.latency_seconds > (math.inf if math.isnan(slow) else slow)
+def _units(served: ColumnElement[bool], *, limit: int, slow: float) -> Select[Any]:
+    """Select each unit's matured items, and its flags from every request: a failure needs no label to be seen."""
+    is_slow = requests.c.latency_seconds > slow
     return (
         select(
             requests.c.user_key,
-            func.sum(requests.c.num_items),
+            func.sum(case((requests.c.timestamp < limit, requests.c.num_items), else_=0)),
             func.max(_as_number(requests.c.is_error)),
             func.max(_as_number(is_slow)),
             func.max(_as_number(requests.c.num_items < requests.c.num_requested)),
             func.max(_as_number(requests.c.is_fallback)),
         )
-        .where(matured)
+        .where(served)
         .group_by(requests.c.user_key)
     )
 

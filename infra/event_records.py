@@ -214,11 +214,11 @@ class Reward:
 
 @dataclass(frozen=True)
 class ArmFigures:
-    """What one arm of a rollout did; one entry a unit with a matured request, in the order of `user_keys`.
+    """What one arm of a rollout did; one entry a unit, in the order of `user_keys`.
 
     Attributes:
         user_keys: (n,) the units, sorted.
-        impressions: (n,) items shown.
+        impressions: (n,) items shown in matured requests; 0 for a unit that has none yet.
         reward: (n,) sum of the reward.
         flags: (n,) each: the unit met it at least once: ``error``, ``slow``, ``short``, ``fallback``, ``hidden``.
         requests: All requests of the arm, matured or not, like the next three.
@@ -247,7 +247,8 @@ class RolloutFigures:
         assigned_canary: Units of the canary with any request, matured or not.
         assigned_control: Units of the control with any request, matured or not.
         newest_at: The newest request of either arm, or None.
-        slow_seconds: The control's 99th percentile of latency, above which a request is slow; NaN without one.
+        slow_seconds: Latency above which a request is slow: the control's 99th percentile, or the floor where that is
+            larger; infinite without a control.
     """
 
     canary: ArmFigures

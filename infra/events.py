@@ -130,6 +130,7 @@ class EventStore:
         step: int | None = None,
         cap: float | None = None,
         label_window_seconds: float | None = None,
+        slow_floor_seconds: float = 0.0,
     ) -> RolloutFigures:
         """Return what the two arms of a rollout did, by unit.
 
@@ -140,10 +141,18 @@ class EventStore:
             step: Only requests of this step; None for all of them.
             cap: Each outcome's value is at most this; None for no cap.
             label_window_seconds: An outcome later than this after its request does not count; None for no limit.
+            slow_floor_seconds: An answer within this time is never slow, however fast the control is.
         """
         reward = Reward(reward_kind, cap, label_window_seconds)
         with self._database.read() as connection:
-            return rollout_figures(connection, rollout_id, reward=reward, matured_before=matured_before, step=step)
+            return rollout_figures(
+                connection,
+                rollout_id,
+                reward=reward,
+                matured_before=matured_before,
+                step=step,
+                slow_floor_seconds=slow_floor_seconds,
+            )
 
     def drain(self, *, before: datetime, limit: int = 100_000) -> Drained:
         """Return the next batch of events for the lake: requests answered before `before`, and their outcomes.

@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Final
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -22,9 +23,11 @@ from infra.lake_layout import (
 )
 from infra.lake_tables import DeltaTables, configuration_of, explained
 from infra.locks import exclusive, shared
-from recmodels.errors import DataError
+from recmodels.errors import DataError, StoreError
 
 __all__ = ["Erasure", "Lake", "TableVersion"]
+
+_ODD_CHARACTERS: Final = frozenset("[]%")
 
 
 @dataclass(frozen=True)
@@ -49,11 +52,19 @@ class Lake:
 
     Args:
         path: Folder of the tables, or a URL of an object store. Erasures wait for readers in a folder only.
+
+    Raises:
+        StoreError: The folder's name has a character that Delta does not take.
     """
 
     def __init__(self, path: str) -> None:
         is_local = "://" not in path
         root = str(Path(path).expanduser().resolve()) if is_local else path.rstrip("/")
+        if is_local and (odd := sorted(_ODD_CHARACTERS.intersection(root))):
+            raise StoreError(
+                f"the lake's folder {root!r} has {' '.join(odd)} in its name, which Delta does not take."
+                " Choose another with EVERFEED_HOME or EVERFEED_LAKE_PATH."
+            )
         self._tables = DeltaTables(root)
         self._lock = Path(root) / ".lock" if is_local else None
 

@@ -22,8 +22,10 @@ _ERASURE_SCHEMA: Final = pa.schema(
     [("table", pa.string()), ("first_version", pa.int64()), ("erased_at", schema.TIMESTAMP_TYPE)]
 )
 _IN_QUARANTINE: Final = (
-    f"json_valid(row) AND (list_contains($1::VARCHAR[], json_extract_string(row, '$.{schema.USER_ID}'))"
-    f" OR list_contains($1::VARCHAR[], json_extract_string(row, '$.{schema.USER_KEY}')))"
+    "CASE WHEN json_valid(row) THEN"
+    f" list_contains($1::VARCHAR[], json_extract_string(row, '$.{schema.USER_ID}'))"
+    f" OR list_contains($1::VARCHAR[], json_extract_string(row, '$.{schema.USER_KEY}'))"
+    " ELSE len(list_filter($1::VARCHAR[], lambda id: contains(row, id))) > 0 END"
 )
 
 

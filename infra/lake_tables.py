@@ -158,7 +158,7 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except (CommitFailedError, TableNotFoundError):
         raise
-    except (DeltaError, duckdb.Error, FileNotFoundError) as error:
+    except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
         raise StoreError(
             f"table {uri} is damaged ({_first_line(error)}). Restore it from a backup, or move the folder away and"
             " ingest again."

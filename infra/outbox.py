@@ -95,7 +95,9 @@ class Outbox:
         with self._database.read() as connection:
             return [SilenceRecord(**row._asdict()) for row in connection.execute(query)]
 
-    def due(self, *, now: datetime, limit: int = 100, lease_seconds: float = 60.0) -> list[Delivery]:
+    def due(
+        self, *, now: datetime, limit: int = 100, lease_seconds: float = 60.0, channels: Sequence[str] | None = None
+    ) -> list[Delivery]:
         """Return deliveries that may be tried now, and keep other senders from them until the lease ends.
 
         Of one incident on one channel only the oldest is returned, so that a channel hears of it in order. A sender
@@ -105,6 +107,8 @@ class Outbox:
             now: The present.
             limit: Most deliveries.
             lease_seconds: Longer than any attempt takes.
+            channels: Only deliveries through these; None for all. What waits for a channel that is no longer open would
+                otherwise fill the limit.
         """
         lease = secrets.token_hex(8)
         other = outbox.alias("other")
@@ -122,6 +126,8 @@ class Outbox:
         is_free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
         ready = select(outbox.c.id).where(_is_waiting(), outbox.c.next_at <= now, is_free, ~is_blocked)
         ready = ready.order_by(outbox.c.next_at, outbox.c.id).limit(limit)
+        if channels is not None:
+            ready = ready.where(outbox.c.channel.in_(channels))
         with self._database.begin(lock="outbox") as connection:
             chosen = connection.execute(ready).scalars().all()
             if not chosen:

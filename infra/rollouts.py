@@ -5,13 +5,12 @@ saw; when somebody else changed the rollout meanwhile it is refused, and the ref
 promotion: `roll_back` without a token always succeeds, even on a rollout that was just promoted.
 """
 
-import math
 import secrets
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, desc, func, insert, select, update
+from sqlalchemy import Connection, desc, func, insert, select, update
 
 from infra.database import Database
 from infra.rollout_records import (
@@ -29,6 +28,18 @@ from infra.rollout_records import (
     rollouts,
     serving,
     verdicts,
+)
+from infra.rollout_rows import (
+    active_rollout,
+    current_champion,
+    find_rollout,
+    get_rollout,
+    last_transition,
+    to_champion,
+    to_rollout,
+    to_transition,
+    to_verdict,
+    verdict_row,
 )
 from recmodels.errors import StoreError
 
@@ -80,17 +91,17 @@ class RolloutStore:
     def champion(self) -> Champion | None:
         """Return who serves now, or None before the first champion."""
         with self._database.read() as connection:
-            return _champion(connection)
+            return current_champion(connection)
 
     def champion_at(self, moment: datetime) -> Champion | None:
         """Return who served at `moment`, or None if nobody did yet."""
         with self._database.read() as connection:
-            return _champion(connection, until=moment)
+            return current_champion(connection, until=moment)
 
     def history(self) -> list[Champion]:
         """Return every champion, the first one first; each served until the next one's `since`."""
         with self._database.read() as connection:
-            return [_to_champion(row) for row in connection.execute(select(champions).order_by(champions.c.id))]
+            return [to_champion(row) for row in connection.execute(select(champions).order_by(champions.c.id))]
 
     def set_bootstrap_champion(self, model: ModelReference, *, now: datetime, by: str, reason: str) -> Champion:
         """Make `model` the first champion, without a canary since there is nothing to compare with.
@@ -101,11 +112,11 @@ class RolloutStore:
             StoreError: Another model is champion already.
         """
         with self._database.begin(lock="rollouts") as connection:
-            current = _champion(connection)
+            current = current_champion(connection)
             if current is None:
                 _crown(connection, model, now=now, by=by, reason=reason, rollout_id=None)
                 _project(connection, champion=model, rollout=None, now=now)
-                current = _champion(connection)
+                current = current_champion(connection)
             assert current is not None
         if current.digest != model.digest:
             raise StoreError(
@@ -121,10 +132,10 @@ class RolloutStore:
             StoreError: Another rollout is active, there is no champion, or the challenger is the champion.
         """
         with self._database.begin(lock="rollouts") as connection:
-            known = _find(connection, plan.rollout_id)
+            known = find_rollout(connection, plan.rollout_id)
             if known is not None:
                 return known
-            champion = _champion(connection)
+            champion = current_champion(connection)
             _refuse_start(connection, plan, champion=champion)
             assert champion is not None
             connection.execute(insert(rollouts).values(_first_row(plan, champion=champion, now=now)))
@@ -137,18 +148,18 @@ class RolloutStore:
             StoreError: There is none with this id.
         """
         with self._database.read() as connection:
-            return _get(connection, rollout_id)
+            return get_rollout(connection, rollout_id)
 
     def rollouts(self) -> list[Rollout]:
         """Return every rollout, the newest first."""
         with self._database.read() as connection:
             rows = connection.execute(select(rollouts).order_by(desc(rollouts.c.created_at)))
-            return [_to_rollout(row) for row in rows]
+            return [to_rollout(row) for row in rows]
 
     def active(self) -> Rollout | None:
         """Return the rollout that is in the shadow stage, running or held, or None."""
         with self._database.read() as connection:
-            return _active(connection)
+            return active_rollout(connection)
 
     def take_over(self, rollout_id: str, *, now: datetime, by: str) -> Rollout:
         """Issue a new fencing token, so that whatever another controller still tries is refused.
@@ -168,7 +179,7 @@ class RolloutStore:
         """
         with self._database.begin(lock="rollouts") as connection:
             _open(connection, rollout_id, fencing=fencing, action="record a verdict on")
-            connection.execute(insert(verdicts).values(rollout_id=rollout_id, **_verdict_row(verdict)))
+            connection.execute(insert(verdicts).values(rollout_id=rollout_id, **verdict_row(verdict)))
 
     def verdicts(self, rollout_id: str) -> list[RecordedVerdict]:
         """Return the recorded looks at one rollout, the first one first."""
@@ -176,7 +187,7 @@ class RolloutStore:
             rows = connection.execute(
                 select(verdicts).where(verdicts.c.rollout_id == rollout_id).order_by(verdicts.c.id)
             )
-            return [_to_verdict(row) for row in rows]
+            return [to_verdict(row) for row in rows]
 
     def transitions(self, rollout_id: str | None = None) -> list[Transition]:
         """Return every change of one rollout, or of all, the first one first."""
@@ -184,7 +195,7 @@ class RolloutStore:
         if rollout_id is not None:
             query = query.where(rollout_transitions.c.rollout_id == rollout_id)
         with self._database.read() as connection:
-            return [_to_transition(row) for row in connection.execute(query)]
+            return [to_transition(row) for row in connection.execute(query)]
 
     def advance(
         self, rollout_id: str, *, fencing: int, now: datetime, by: str, reason: str, deadline_at: datetime | None = None
@@ -260,7 +271,7 @@ class RolloutStore:
             _crown(connection, rollout.challenger, now=now, by=by, reason=reason, rollout_id=rollout_id)
             values = {"state": RolloutState.PROMOTED, "share": 0.0, "deadline_at": None}
             _change(connection, rollout, values, now=now, by=by, reason=reason)
-            champion = _champion(connection)
+            champion = current_champion(connection)
             assert champion is not None
             return champion
 
@@ -281,7 +292,7 @@ class RolloutStore:
             StoreError: The token is stale, the rollout is unknown, or it was promoted and another champion followed.
         """
         with self._database.begin(lock="rollouts") as connection:
-            rollout = _get(connection, rollout_id)
+            rollout = get_rollout(connection, rollout_id)
             if rollout.state == RolloutState.ROLLED_BACK:
                 return rollout
             _check_token(connection, rollout, fencing=fencing, action="roll back")
@@ -300,7 +311,7 @@ def _refuse_start(connection: Connection, plan: Plan, *, champion: Champion | No
         raise StoreError(
             f"bundle {champion.digest[:12]} is the champion already (version {champion.version}); nothing to roll out."
         )
-    active = _active(connection)
+    active = active_rollout(connection)
     if active is not None:
         raise StoreError(
             f"rollout {active.rollout_id!r} of version {active.challenger.version} is {active.state} at"
@@ -333,7 +344,7 @@ def _first_row(plan: Plan, *, champion: Champion, now: datetime) -> dict[str, An
 
 
 def _open(connection: Connection, rollout_id: str, *, fencing: int | None, action: str) -> Rollout:
-    rollout = _get(connection, rollout_id)
+    rollout = get_rollout(connection, rollout_id)
     _check_token(connection, rollout, fencing=fencing, action=action)
     _require(rollout, *ACTIVE_STATES, action=action)
     return rollout
@@ -342,7 +353,7 @@ def _open(connection: Connection, rollout_id: str, *, fencing: int | None, actio
 def _check_token(connection: Connection, rollout: Rollout, *, fencing: int | None, action: str) -> None:
     if fencing is None or fencing == rollout.fencing:
         return
-    last = _last_transition(connection, rollout.rollout_id)
+    last = last_transition(connection, rollout.rollout_id)
     raise StoreError(
         f"cannot {action} rollout {rollout.rollout_id!r} with token {fencing}: {last.by} changed it to {last.state} at"
         f" {last.at.isoformat()} ({last.reason or 'no reason given'}), and its token is {rollout.fencing}."
@@ -367,12 +378,12 @@ def _change(
         .values(**values, active=1 if state in ACTIVE_STATES else None, fencing=rollout.fencing + 1, updated_at=now)
     )
     if connection.execute(statement).rowcount != 1:
-        _check_token(connection, _get(connection, rollout.rollout_id), fencing=rollout.fencing, action="change")
+        _check_token(connection, get_rollout(connection, rollout.rollout_id), fencing=rollout.fencing, action="change")
     return _record(connection, rollout.rollout_id, now=now, by=by, reason=reason)
 
 
 def _record(connection: Connection, rollout_id: str, *, now: datetime, by: str, reason: str) -> Rollout:
-    rollout = _get(connection, rollout_id)
+    rollout = get_rollout(connection, rollout_id)
     connection.execute(
         insert(rollout_transitions).values(
             rollout_id=rollout_id,
@@ -385,7 +396,7 @@ def _record(connection: Connection, rollout_id: str, *, now: datetime, by: str, 
             reason=reason,
         )
     )
-    champion = _champion(connection)
+    champion = current_champion(connection)
     assert champion is not None
     _project(connection, champion=ModelReference(champion.digest, champion.version), rollout=rollout, now=now)
     return rollout
@@ -393,7 +404,7 @@ def _record(connection: Connection, rollout_id: str, *, now: datetime, by: str, 
 
 def _project(connection: Connection, *, champion: ModelReference, rollout: Rollout | None, now: datetime) -> None:
     """Rewrite the row that gateways poll."""
-    active = rollout if rollout is not None and rollout.is_active else _active(connection)
+    active = rollout if rollout is not None and rollout.is_active else active_rollout(connection)
     values: dict[str, Any] = {
         "champion_digest": champion.digest,
         "champion_version": champion.version,
@@ -425,7 +436,7 @@ def _crown(
 
 
 def _undo_promotion(connection: Connection, rollout: Rollout, *, now: datetime, by: str, reason: str) -> None:
-    current = _champion(connection)
+    current = current_champion(connection)
     assert current is not None
     if current.rollout_id != rollout.rollout_id:
         raise StoreError(
@@ -433,87 +444,3 @@ def _undo_promotion(connection: Connection, rollout: Rollout, *, now: datetime, 
             f" {current.since.isoformat()}. Start a rollout of the model you want instead."
         )
     _crown(connection, rollout.champion, now=now, by=by, reason=f"rolled back: {reason}", rollout_id=None)
-
-
-def _champion(connection: Connection, *, until: datetime | None = None) -> Champion | None:
-    query = select(champions).order_by(desc(champions.c.id)).limit(1)
-    if until is not None:
-        query = query.where(champions.c.since <= until)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else _to_champion(row)
-
-
-def _find(connection: Connection, rollout_id: str) -> Rollout | None:
-    row = connection.execute(select(rollouts).where(rollouts.c.rollout_id == rollout_id)).one_or_none()
-    return None if row is None else _to_rollout(row)
-
-
-def _get(connection: Connection, rollout_id: str) -> Rollout:
-    rollout = _find(connection, rollout_id)
-    if rollout is None:
-        known = (
-            connection.execute(select(rollouts.c.rollout_id).order_by(desc(rollouts.c.created_at)).limit(5))
-            .scalars()
-            .all()
-        )
-        raise StoreError(f"there is no rollout {rollout_id!r}. The newest: {', '.join(known) or 'none yet'}.")
-    return rollout
-
-
-def _active(connection: Connection) -> Rollout | None:
-    row = connection.execute(select(rollouts).where(rollouts.c.active == 1)).one_or_none()
-    return None if row is None else _to_rollout(row)
-
-
-def _last_transition(connection: Connection, rollout_id: str) -> Transition:
-    query = select(rollout_transitions).where(rollout_transitions.c.rollout_id == rollout_id)
-    return _to_transition(connection.execute(query.order_by(desc(rollout_transitions.c.id)).limit(1)).one())
-
-
-def _to_champion(row: Row[Any]) -> Champion:
-    return Champion(row.digest, row.version, row.since, row.reason, row.rollout_id, row.by)
-
-
-def _to_rollout(row: Row[Any]) -> Rollout:
-    return Rollout(
-        rollout_id=row.rollout_id,
-        state=RolloutState(row.state),
-        challenger=ModelReference(row.digest, row.version),
-        champion=ModelReference(row.champion_digest, row.champion_version),
-        steps=tuple(row.steps),
-        step=row.step,
-        share=row.share,
-        salt=row.salt,
-        fencing=row.fencing,
-        config=row.config,
-        cause=row.cause,
-        is_forced=row.is_forced,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
-        step_started_at=row.step_started_at,
-        deadline_at=row.deadline_at,
-    )
-
-
-def _to_transition(row: Row[Any]) -> Transition:
-    state = RolloutState(row.state)
-    return Transition(row.rollout_id, row.fencing, state, row.step, row.share, row.at, row.by, row.reason)
-
-
-def _verdict_row(verdict: RecordedVerdict) -> dict[str, Any]:
-    row = {
-        name: getattr(verdict, name)
-        for name in ("at", "step", "action", "rule", "words", "users_canary", "users_control")
-    }
-    row |= {name: _finite(getattr(verdict, name)) for name in ("estimate", "lower", "upper", "relative")}
-    row["e_values"] = {name: min(value, 1e300) for name, value in verdict.e_values.items() if not math.isnan(value)}
-    return row
-
-
-def _finite(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None
-
-
-def _to_verdict(row: Row[Any]) -> RecordedVerdict:
-    names = RecordedVerdict.__dataclass_fields__
-    return RecordedVerdict(**{name: getattr(row, name) for name in names})

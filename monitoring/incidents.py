@@ -8,13 +8,36 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field
 
+from monitoring.incident import (
+    Incident,
+    IncidentState,
+    Silence,
+    Transition,
+    TransitionKind,
+    figure_of,
+    incident_document,
+    incident_from,
+    size_of,
+)
 from monitoring.result import CheckResult, Status
 
-_UNSIZED = 1e6  # a drift without a size, such as a changed schema, stands before every other
+__all__ = [
+    "Advance",
+    "Incident",
+    "IncidentConfig",
+    "IncidentState",
+    "Silence",
+    "Transition",
+    "TransitionKind",
+    "acknowledge",
+    "advance",
+    "figure_of",
+    "incident_document",
+    "incident_from",
+]
 
 
 class IncidentConfig(BaseModel):
@@ -30,105 +53,6 @@ class IncidentConfig(BaseModel):
     """A group that drifts again within this time of its resolution is the same incident, told as an update."""
     growth: float = Field(1.5, gt=1)
     """An update is told when a figure joins, or the largest size has grown by this factor since it was last told."""
-
-
-class IncidentState(StrEnum):
-    """Where an incident stands."""
-
-    OPEN = "open"
-    RESOLVED = "resolved"
-
-
-class TransitionKind(StrEnum):
-    """What happened to an incident."""
-
-    OPENED = "opened"
-    UPDATED = "updated"
-    RESOLVED = "resolved"
-
-
-@dataclass(frozen=True)
-class Incident:
-    """A group of figures that drifted.
-
-    Attributes:
-        incident_id: Made from the group and the time it opened, so that the same input gives the same id.
-        model: Which model's figures these are; empty for the data.
-        family: Figure family.
-        state: Open or resolved.
-        results: The newest drifted result of each figure that is not back in order, largest first.
-        opened_at: When it opened.
-        changed_at: When its figures last changed.
-        quiet_since: Since when all figures have been in order; None while one is not.
-        resolved_at: When it resolved.
-        sequence: Number of transitions announced so far.
-        told_at: When the last opening or update was announced; None if never.
-        told_figures: Figures that announcements have named.
-        told_size: Largest absolute size that an announcement has named.
-        acknowledged_by: Who said that they take care; updates are then kept back, the resolution is told.
-    """
-
-    incident_id: str
-    model: str
-    family: str
-    state: IncidentState
-    results: tuple[CheckResult, ...]
-    opened_at: datetime
-    changed_at: datetime
-    quiet_since: datetime | None = None
-    resolved_at: datetime | None = None
-    sequence: int = 0
-    told_at: datetime | None = None
-    told_figures: frozenset[str] = frozenset()
-    told_size: float = 0.0
-    acknowledged_by: str = ""
-
-    @property
-    def group(self) -> tuple[str, str]:
-        """What incidents are grouped by: (model, family)."""
-        return (self.model, self.family)
-
-    @property
-    def size(self) -> float:
-        """Largest absolute size of its figures; a million where one has none, as a changed schema has."""
-        return max((_size(result) for result in self.results), default=0.0)
-
-
-_INCIDENTS = TypeAdapter(Incident)
-
-
-@dataclass(frozen=True)
-class Silence:
-    """A group that nobody is told about until a time.
-
-    Attributes:
-        model: Which model's figures.
-        family: Figure family; empty for every family.
-        until: End of the silence.
-        reason: Why.
-    """
-
-    model: str
-    family: str
-    until: datetime
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class Transition:
-    """One announced change of an incident.
-
-    Attributes:
-        key: The same for the same change, however often it is computed or sent.
-        kind: What happened.
-        incident: The incident after it.
-        at: When.
-    """
-
-    key: str
-    kind: TransitionKind
-    incident: Incident
-    at: datetime
 
 
 @dataclass(frozen=True)
@@ -191,21 +115,6 @@ def acknowledge(incident: Incident, *, by: str) -> Incident:
     return replace(incident, acknowledged_by=by)
 
 
-def incident_document(incident: Incident) -> dict[str, object]:
-    """Return an incident as JSON values, for a store to keep."""
-    document: dict[str, object] = _INCIDENTS.dump_python(incident, mode="json")
-    return document
-
-
-def incident_from(document: Mapping[str, object]) -> Incident:
-    """Return the incident that `incident_document` wrote.
-
-    Raises:
-        pydantic.ValidationError: The document is not one of an incident.
-    """
-    return _INCIDENTS.validate_python(dict(document))
-
-
 def _still_relevant(incident: Incident | None, *, now: datetime, config: IncidentConfig) -> Incident | None:
     if incident is None or incident.resolved_at is None:
         return incident
@@ -248,14 +157,12 @@ def _open(drifted: Mapping[str, CheckResult], *, model: str, family: str, now: d
 def _announcement(
     incident: Incident, *, is_silent: bool, now: datetime, config: IncidentConfig
 ) -> TransitionKind | None:
-    was_told = incident.told_at is not None
     if incident.state is IncidentState.RESOLVED:
-        return TransitionKind.RESOLVED if was_told else None
+        return TransitionKind.RESOLVED if incident.told_figures else None
     if is_silent or not incident.results:
         return None
-    if not was_told:
+    if incident.told_at is None:
         return TransitionKind.OPENED
-    assert incident.told_at is not None
     if now - incident.told_at < timedelta(seconds=config.notice_seconds) or incident.acknowledged_by:
         return None
     figures = {figure_of(result) for result in incident.results}
@@ -278,16 +185,7 @@ def _is_silent(silences: Sequence[Silence], incident: Incident, now: datetime) -
 
 
 def _ordered(results: Mapping[str, CheckResult]) -> tuple[CheckResult, ...]:
-    return tuple(sorted(results.values(), key=lambda one: (-_size(one), figure_of(one))))
-
-
-def figure_of(result: CheckResult) -> str:
-    """Return the figure with its slice, unique within a model."""
-    return f"{result.figure}[{result.slice}]" if result.slice else result.figure
-
-
-def _size(result: CheckResult) -> float:
-    return _UNSIZED if result.size is None else abs(result.size)
+    return tuple(sorted(results.values(), key=lambda one: (-size_of(one), figure_of(one))))
 
 
 def _key(incident: Incident, kind: TransitionKind) -> str:

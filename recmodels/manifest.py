@@ -146,9 +146,7 @@ def _check_names(digest: str, *, listed: set[str], present: set[str]) -> None:
     if missing := sorted(listed - present):
         raise BundleError(f"bundle {digest[:12]} lacks {', '.join(missing)}. {_RESTORE}")
     if extra := sorted(present - listed):
-        raise BundleError(
-            f"bundle {digest[:12]} holds {', '.join(extra)}, unknown to its manifest. {_RESTORE}"
-        )
+        raise BundleError(f"bundle {digest[:12]} holds {', '.join(extra)}, unknown to its manifest. {_RESTORE}")
 
 
 def _canonical(manifest: Manifest) -> bytes:

@@ -13,6 +13,7 @@ from recmodels.data.histories import Histories
 from recmodels.data.schema import SAFETY, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING, Vocabulary
 from recmodels.retrieval.exact import top_columns
+from recmodels.scorers import StaticScorer
 
 _CHUNK_BYTES = 64 * 2**20  # scores and sort keys of one chunk; larger chunks are no faster
 _BYTES_PER_SCORE = 24  # float32 score, flags, and a uint64 key with its partitioned copy
@@ -48,6 +49,11 @@ class TopK:
     items: NDArray[np.int32]
     scores: NDArray[np.float32]
     non_finite: NDArray[np.bool_]
+
+
+def rows_at_once(vocabulary_size: int) -> int:
+    """Return how many histories are scored together, so that memory stays bounded whatever the catalogue."""
+    return max(1, _CHUNK_BYTES // (_BYTES_PER_SCORE * vocabulary_size))
 
 
 def rank(scores: NDArray[np.float32], *, k: int, seen: Histories | None, allowed: NDArray[np.bool_]) -> TopK:
@@ -87,13 +93,15 @@ class Ranker:
     """Makes lists with one bundle.
 
     Args:
-        bundle: What is deployed. Items whose `safety` is ``blocked`` are never shown.
+        bundle: What is deployed. Items whose `safety` is ``blocked`` are never shown, and a history without any item
+            that the bundle knows is answered with popular items, as the gateway answers a user it has not met.
     """
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self._allowed = _not_blocked(bundle)
         self._surfaces = _surface_masks(bundle.items, bundle.vocabulary)
+        self._popularity = bundle.item_counts.astype(np.float32)  # (V,)
 
     def recommend(
         self,
@@ -149,11 +157,11 @@ class Ranker:
     def _rank(self, histories: Histories, *, k: int, remove_seen: bool, allowed: NDArray[np.bool_]) -> TopK:
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item.")
-        chunk = max(1, _CHUNK_BYTES // (_BYTES_PER_SCORE * len(allowed)))
+        chunk = rows_at_once(len(allowed))
         parts = []
         for start in range(0, max(len(histories), 1), chunk):
             part = histories.take(np.arange(start, min(start + chunk, len(histories))))
-            scores = self.bundle.scorer.score(part)
+            scores = self._score(part)
             parts.append(rank(scores, k=k, seen=part if remove_seen else None, allowed=allowed))
         if len(parts) == 1:
             return parts[0]
@@ -162,6 +170,21 @@ class Ranker:
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.non_finite for part in parts]),
         )
+
+
+    def _score(self, histories: Histories) -> NDArray[np.float32]:
+        """Return (B, V) scores; a history without a known item gets the popularity of the bundle's own counts."""
+        scores = self.bundle.scorer.score(histories)
+        if not isinstance(self.bundle.scorer, StaticScorer):
+            scores[~_has_known_item(histories)] = self._popularity
+        return scores
+
+
+def _has_known_item(histories: Histories) -> NDArray[np.bool_]:
+    rows, items = histories.flat()
+    known = np.zeros(len(histories), np.bool_)
+    known[rows[items >= FIRST_ITEM]] = True
+    return known
 
 
 def _one_history(items: NDArray[np.int32], timestamps: Sequence[int] | None) -> Histories:

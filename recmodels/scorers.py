@@ -217,7 +217,7 @@ def load_scorer(kind: str, folder: Path) -> Scorer:
 
 
 def known_items(histories: Histories) -> Histories:
-    """Return the histories without unknown items, about which no model learned anything; as views where all are known."""
+    """Return the histories without unknown items, of which no model learned anything; as views where all are known."""
     positions = histories.positions()
     is_known = histories.items[positions] >= FIRST_ITEM
     if is_known.all():

@@ -11,7 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 Floats: TypeAlias = NDArray[np.float64]
 
 GUARDRAILS = ("error", "slow", "short", "fallback", "hidden")
-"""Request failed; slower than the champion's p99; empty or short slate; fallback answer; an item hidden or reported."""
+"""Request failed; slower than the champion's p99 and than `slow_floor_seconds`; empty or short slate; fallback answer;
+an item hidden or reported."""
 
 DEMONSTRATION_BELOW = 1000
 """Fewer users an arm than this make the confidence sequence's normal approximation a demonstration."""
@@ -116,6 +117,9 @@ class CanaryConfig(BaseModel):
     """Users, both arms together, at which the confidence sequence is tightest. Valid at any other number as well."""
     guardrails: tuple[str, ...] = GUARDRAILS
     """Guardrails that must be measured. A missing one holds the rollout."""
+    slow_floor_seconds: float = Field(0.1, ge=0)
+    """An answer within this time is never slow: beside a champion that only reads a list, every model that computes
+    would otherwise be rolled back for milliseconds that nobody feels."""
     guardrail_alpha: float = Field(0.005, gt=0, lt=0.5)
     """Chance that one guardrail ever rolls back an equal model."""
     srm_alpha: float = Field(0.001, gt=0, lt=0.5)

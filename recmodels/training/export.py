@@ -76,7 +76,7 @@ def _check(graph: bytes, module: _LastPosition, *, embedding_dim: int, max_lengt
         if not worst <= _TOLERANCE:
             raise TrainingError(
                 f"the exported encoder differs from the trained one by {worst:.2e} at batch {batch} and length "
-                f"{length}; at most {_TOLERANCE:.0e} is accepted. Check its weights, and the versions of torch and onnx."
+                f"{length}; at most {_TOLERANCE:.0e} is accepted. Check its weights and the versions of torch and onnx."
             )
 
 

@@ -12,11 +12,11 @@ from recmodels.data.schema import SAFETY
 from recmodels.data.splits import Split
 from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.evaluation.metrics import judge_lists, ndcg, recall
-from recmodels.ranker import rank
+from recmodels.ranker import rank, rows_at_once
 
 _K = 10
 _MOST_QUERIES = 4000
-_CHUNK = 128
+_MOST_AT_ONCE = 128
 
 
 class Scores(Protocol):
@@ -54,17 +54,18 @@ class Validation:
         self._targets = queries.targets.take(rows)
         self._users = np.unique(queries.user_ids[rows], return_inverse=True)[1]
         self._remove_seen = remove_seen
+        self._chunk = min(_MOST_AT_ONCE, rows_at_once(split.vocabulary.size))
         blocked = pc.equal(split.items[SAFETY], "blocked").to_numpy()
         self._allowed = np.concatenate([np.zeros(FIRST_ITEM, np.bool_), ~blocked])
 
     def measure(self, model: Scores) -> ValidationMetrics:
         """Rank every query with the model's scores, as the ranker does, and return the means."""
-        lists = np.concatenate([self._rank(model, start) for start in range(0, len(self._histories), _CHUNK)])
+        lists = np.concatenate([self._rank(model, start) for start in range(0, len(self._histories), self._chunk)])
         judged = judge_lists(lists, self._targets)
         return ValidationMetrics(self._user_mean(ndcg(judged, _K)), self._user_mean(recall(judged, _K)))
 
     def _rank(self, model: Scores, start: int) -> NDArray[np.int32]:
-        part = self._histories.take(np.arange(start, min(start + _CHUNK, len(self._histories))))
+        part = self._histories.take(np.arange(start, min(start + self._chunk, len(self._histories))))
         seen = part if self._remove_seen else None
         return rank(model.score(part), k=_K, seen=seen, allowed=self._allowed).items
 

@@ -15,9 +15,6 @@ from infra.database import Database, metadata, open_database
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-
 
 @pytest.fixture(scope="session")
 def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:

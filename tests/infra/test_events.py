@@ -122,15 +122,15 @@ def test_units_are_summed_by_hand(store: EventStore, now: datetime, later: Later
     )
     figures = store.arm_units("r1", reward_kind="clicked", matured_before=later(50))
     canary, control = figures.canary, figures.control
-    assert canary.user_keys.tolist() == ["a", "b"]
-    assert canary.impressions.tolist() == [3.0, 4.0]
-    assert canary.reward.tolist() == [0.0, 2.0]
+    assert canary.user_keys.tolist() == ["a", "b", "e"]
+    assert canary.impressions.tolist() == [3.0, 4.0, 0.0]
+    assert canary.reward.tolist() == [0.0, 2.0, 0.0]
     assert {name: flag.tolist() for name, flag in canary.flags.items()} == {
-        "error": [True, False],
-        "slow": [False, False],
-        "short": [False, True],
-        "fallback": [True, False],
-        "hidden": [False, True],
+        "error": [True, False, False],
+        "slow": [False, False, False],
+        "short": [False, True, False],
+        "fallback": [True, False, False],
+        "hidden": [False, True, False],
     }
     assert (canary.requests, canary.request_errors, canary.non_finite, canary.blocked) == (4, 1, 1, 0)
     assert (control.user_keys.tolist(), control.reward.tolist(), control.blocked) == (["c"], [0.0], 2)
@@ -144,7 +144,7 @@ def test_arms_are_empty_when_nothing_was_served(store: EventStore, now: datetime
     assert figures.canary.impressions.shape == (0,)
     assert figures.control.flags["slow"].shape == (0,)
     assert (figures.newest_at, figures.assigned_canary) == (None, 0)
-    assert math.isnan(figures.slow_seconds)
+    assert figures.slow_seconds == math.inf
 
 
 def test_slow_is_above_the_99th_percentile_of_the_control(store: EventStore, now: datetime) -> None:

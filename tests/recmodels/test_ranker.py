@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -161,3 +163,12 @@ def test_a_list_is_what_sorting_gives_when_scores_are_arbitrary(scores, seen, k)
     expected = sorted(candidates, key=lambda n: (-row[0, n], n))[:k]
     top = rank(row.copy(), k=k, seen=Histories.from_lists([seen]), allowed=allowed)
     assert top.items[0].tolist() == expected + [0] * (k - len(expected))
+
+
+@pytest.mark.parametrize("history", [[], ["unheard-of"]])
+def test_popular_items_are_answered_when_no_item_of_the_history_is_known(tmp_path, history):
+    counts = np.array([0, 0, 1, 9, 3, 9, 2])
+    ranker = Ranker(replace(a_bundle(tmp_path, follow_the_last(5)), item_counts=counts))
+    slate = ranker.recommend(history, k=4)
+    assert slate.item_ids == ("i1", "i3", "i2", "i4")
+    assert slate.scores == (9.0, 9.0, 3.0, 2.0)

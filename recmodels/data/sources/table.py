@@ -163,6 +163,8 @@ def _without_empty(column: pa.ChunkedArray) -> pa.ChunkedArray:
 def _moments(column: pa.ChunkedArray, unit: str | None, *, place: str) -> pa.ChunkedArray:
     if pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
         return column
+    if not len(column):
+        return column.cast(pa.timestamp("us"))
     if unit is None:
         raise SourceError(
             f"source {_NAME!r}: the timestamps of {place} are of type {column.type}, first {column[0].as_py()!r}. "

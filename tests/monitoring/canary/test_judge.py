@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from monitoring.canary import Action, ArmUnits, judge
+from monitoring.canary import GUARDRAILS, Action, ArmUnits, judge
 from tests.monitoring.canary.evidence import CONFIG, LAST, NOW, arm, evidence
 
 OVERDUE = {"deadline_at": NOW}
@@ -117,7 +117,7 @@ def test_rolled_back_at_the_first_event_that_must_never_be(field):
     assert _judge(evidence(few, replace(few, **{field: 1}))).action is Action.CONTINUE
 
 
-@pytest.mark.parametrize("name", ["error", "slow", "short", "fallback", "hidden"])
+@pytest.mark.parametrize("name", GUARDRAILS, ids="guardrail {}".format)
 def test_rolled_back_when_more_users_of_the_canary_meet_a_guardrail(name):
     assert _decision(evidence(arm(flagged={name: 60}))) == (Action.ROLLBACK, f"guardrail:{name}")
     assert _judge(evidence(arm(), arm(flagged={name: 60}))).action is not Action.ROLLBACK

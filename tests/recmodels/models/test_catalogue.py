@@ -34,9 +34,7 @@ def test_an_unknown_model_is_answered_with_the_known_ones_when_it_is_asked_for()
 
 
 def test_an_unknown_field_is_answered_with_the_known_ones_when_it_is_given():
-    with pytest.raises(
-        ModelConfigError, match=r"field 'neighbors' is not known. Did you mean 'neighbours'"
-    ):
+    with pytest.raises(ModelConfigError, match=r"field 'neighbors' is not known. Did you mean 'neighbours'"):
         MODELS.config("item_knn", {"neighbors": 5})
 
 

@@ -1,0 +1,68 @@
+"""The whole way of a model on a small world with known truth: done once, found again, never doubled."""
+
+import pytest
+
+from flows.lifecycle import Traffic, daily
+from flows.wiring import connect
+from infra.rollouts import RolloutState
+from tests.flows.homes import RECIPES, Lived, api, at_home, steps_of
+
+
+def test_popularity_serves_and_the_best_other_meets_users_when_the_registry_was_empty(lived: Lived) -> None:
+    released = lived.first.release
+    best = max(lived.first.candidates, key=lambda c: (c.recipe.name != "popularity", c.validation["ndcg_at_10"]))
+    assert (released.champion_name, released.champion_version) == ("popularity", 1)
+    assert released.challenger is not None
+    assert released.challenger.digest == best.digest
+    home = connect(lived.settings)
+    assert [(champion.version, champion.rollout_id) for champion in home.rollouts.history()] == [(1, None)]
+    active = home.rollouts.active()
+    assert active is not None
+    assert (active.state, active.challenger.digest) == (RolloutState.RUNNING, best.digest)
+    assert home.registry.aliases() == {"champion": 1, "challenger": 2}
+
+
+def test_nothing_is_added_when_the_same_lifecycle_runs_again(lived: Lived) -> None:
+    assert lived.after_second == lived.after_first
+    assert lived.after_first.lake == {"interactions": 0, "items": 0, "users": 0}
+    assert [version for version, _ in lived.after_first.models] == [2, 1]
+    assert len(lived.after_first.runs) == 1 + len(RECIPES)
+    assert [c.was_done for c in lived.first.candidates] == [False] * len(RECIPES)
+    assert [c.was_done for c in lived.second.candidates] == [True] * len(RECIPES)
+    assert [c.digest for c in lived.second.candidates] == [c.digest for c in lived.first.candidates]
+    assert lived.second.snapshot == lived.first.snapshot
+
+
+def test_every_epoch_is_tracked_once_under_the_lifecycle_run(lived: Lived) -> None:
+    home = connect(lived.settings)
+    sasrec = next(c for c in lived.first.candidates if c.recipe.name == "sasrec")
+    assert steps_of(home, sasrec.run_id, "loss") == [1, 2, 3, 4, 5, 6]
+    run = home.tracker.client.get_run(sasrec.run_id)
+    assert run.data.tags["mlflow.parentRunId"] == sasrec.parent_id
+    assert run.data.tags["snapshot"] == lived.first.snapshot.fingerprint
+    assert run.data.metrics["ndcg_at_10"] == pytest.approx(sasrec.metrics["ndcg_at_10"])
+    assert {run.info.status for run in home.tracker.client.search_runs([home.tracker.experiment_id])} == {"FINISHED"}
+
+
+def test_version_says_why_it_is_where_it_is(lived: Lived) -> None:
+    versions = {known.version: known.tags for known in connect(lived.settings).registry.versions()}
+    assert versions[1]["state"] == "champion"
+    assert "bootstrap" in versions[1]["why"]
+    assert versions[2]["state"] == "challenger"
+    assert versions[2]["snapshot"] == lived.first.snapshot.fingerprint
+
+
+def test_each_stage_leaves_a_page_that_a_person_would_open(lived: Lived) -> None:
+    artifacts = {artifact["key"]: artifact for artifact in api(lived.settings, "artifacts/filter", {})}
+    assert {"ingested", "validated", "candidates", "gate"} <= artifacts.keys()
+    assert f"{lived.first.snapshot.interactions:,} interactions" in artifacts["ingested"]["data"]
+    runs = api(lived.settings, "flow_runs/filter", {"flows": {"name": {"any_": ["lifecycle"]}}})
+    assert {run["state_type"] for run in runs} == {"COMPLETED"}
+
+
+def test_daily_goes_on_from_the_lake_when_nothing_new_came(lived: Lived, mlflow_template) -> None:
+    with at_home(lived.settings.root, lived.settings, mlflow=mlflow_template):
+        outcome = daily(RECIPES, Traffic.LIVE)
+    assert outcome.snapshot.fingerprint == lived.first.snapshot.fingerprint
+    assert all(candidate.was_done for candidate in outcome.candidates)
+    assert outcome.rollout is None

@@ -1,0 +1,49 @@
+"""Places, ports and secrets."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from infra.settings import Settings
+
+
+def test_everything_lives_in_one_home(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    assert settings.database == f"sqlite:///{tmp_path}/home/everfeed.db"
+    assert settings.mlflow == f"sqlite:///{tmp_path}/home/mlflow.db"
+    assert settings.lake == f"{tmp_path}/home/lake"
+    for folder in (settings.artifacts, settings.bundles, settings.runs, settings.reports, settings.logs):
+        assert folder.parent == tmp_path / "home"
+
+
+def test_environment_decides_when_it_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EVERFEED_HOME", str(tmp_path))
+    monkeypatch.setenv("EVERFEED_DATABASE_URL", "postgresql://host/name")
+    monkeypatch.setenv("EVERFEED_GATEWAY_PORT", "9000")
+    settings = Settings()
+    assert (settings.root, settings.database, settings.gateway_port) == (tmp_path, "postgresql://host/name", 9000)
+
+
+def test_port_out_of_range_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EVERFEED_GATEWAY_PORT", "70000")
+    with pytest.raises(ValidationError, match="gateway_port"):
+        Settings()
+
+
+def test_secrets_are_made_once_for_their_owner_only(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        tokens = set(pool.map(lambda _: Settings(home=tmp_path).token(), range(8)))
+    assert len(tokens) == 1
+    assert Settings(home=tmp_path).user_secret() != tokens.pop().encode()
+    files = list((tmp_path / "secrets").iterdir())
+    assert sorted(file.name for file in files) == ["user_key_secret", "write_token"]
+    assert all(file.stat().st_mode & 0o077 == 0 for file in files)
+
+
+def test_secrets_are_not_shown(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, write_token="hush")  # type: ignore[arg-type]
+    assert settings.token() == "hush"
+    assert "hush" not in repr(settings)
+    assert not (tmp_path / "secrets").exists()
