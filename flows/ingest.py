@@ -62,7 +62,7 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         for table, frame in frames.items():
-            pq.write_table(frame, partial / f"{table}.parquet", compression="zstd")
+            pq.write_table(_with_nulls_allowed(frame), partial / f"{table}.parquet", compression="zstd")
         partial.rename(folder)
     bounds = pc.min_max(interactions[TIMESTAMP]).as_py()
     now = datetime.now(UTC)
@@ -103,3 +103,9 @@ def describe(batch: Batch) -> None:
 def _staging(frames: Mapping[str, pa.Table]) -> Path:
     digests = "".join(fingerprint(frame) for frame in frames.values())
     return platform().settings.root / "staging" / hashlib.sha256(digests.encode()).hexdigest()[:16]
+
+
+def _with_nulls_allowed(frame: pa.Table) -> pa.Table:
+    """Let a null id or time through to the validation, which quarantines its row; Parquet would refuse the table."""
+    fields = [field.with_nullable(True) for field in frame.schema]
+    return pa.Table.from_arrays(frame.columns, schema=pa.schema(fields))

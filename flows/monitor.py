@@ -92,9 +92,10 @@ def judge_window(config: MonitorConfig, extra: Path | None) -> Judged:
     """Run every drift check over the lake, the newest days against all days before them."""
     reference, current = _windows(extra)
     home = platform()
-    results = run_checks(reference, current, items=home.lake.read("items"), options=config.checks)
-    as_of = pc.max(current[TIMESTAMP]).as_py()
-    decision = decide_policy(results, _policy_state(reference, current), config.policy, now=datetime.now(UTC))
+    now, as_of = datetime.now(UTC), pc.max(current[TIMESTAMP]).as_py()
+    options = {"own_history": {"is_last_day_partial": as_of.date() == now.date()}} | config.checks
+    results = run_checks(reference, current, items=home.lake.read("items"), options=options)
+    decision = decide_policy(results, _policy_state(reference, current), config.policy, now=now)
     return Judged(results=tuple(results), as_of=as_of, action=decision.action, reasons=decision.reasons)
 
 

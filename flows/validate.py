@@ -37,6 +37,7 @@ def validate(batch: Batch) -> Snapshot:
 @task(name="screen", task_run_name="screen {batch.name}")
 def screen(batch: Batch) -> Screened:
     """Run every suite over the batch and write good and quarantined rows beside it."""
+    _refuse_another(platform(), batch)
     tables = {name: pq.read_table(batch.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
     docs = platform().settings.reports / "data_docs"
     context = ValidationContext(as_of=batch.as_of, now=datetime.now(UTC), daily_rows=_daily_rows())
@@ -126,7 +127,7 @@ def read_data_set(home: Platform) -> DataSet:
     return DataSet.model_validate_json(path.read_text())
 
 
-def _claim(home: Platform, batch: Batch) -> None:
+def _refuse_another(home: Platform, batch: Batch) -> None:
     """Keep one data set a home: two mixed in one lake would be split, trained and judged as one."""
     path = _data_set_file(home)
     if path.exists() and (held := read_data_set(home).name) != batch.name:
@@ -134,6 +135,12 @@ def _claim(home: Platform, batch: Batch) -> None:
             f"the home {home.settings.root} holds the data set {held!r}, and {batch.name!r} would be mixed into it. "
             f"Choose another home with EVERFEED_HOME, or call the new data {held!r} with `--name {held}`."
         )
+
+
+def _claim(home: Platform, batch: Batch) -> None:
+    """Write which data set the home holds, before its first rows arrive."""
+    _refuse_another(home, batch)
+    path = _data_set_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(DataSet(name=batch.name, is_order_only=batch.is_order_only).model_dump_json())
 

@@ -30,8 +30,8 @@ def ease(data: DataConfig = _ANY) -> Recipe:
 
 def sasrec(data: DataConfig = _ANY) -> Recipe:
     """Return the transformer with a softmax over sampled items; under a minute on one core for ML-100K."""
-    config = {"embedding_dim": 64, "num_layers": 1, "max_length": 50, "dropout": 0.4, "negatives": 1024}
-    trainer = TrainerConfig(epochs=40, batch_size=64, learning_rate=3e-3, patience=3)
+    config = {"embedding_dim": 64, "num_layers": 1, "max_length": 50, "dropout": 0.4, "negatives": 512}
+    trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
     return Recipe(name="sasrec", model=ModelChoice(name="sasrec", config=config), data=data, trainer=trainer)
 
 

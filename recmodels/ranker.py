@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +18,14 @@ from recmodels.scorers import StaticScorer
 
 _CHUNK_BYTES = 64 * 2**20  # scores and sort keys of one chunk; larger chunks are no faster
 _BYTES_PER_SCORE = 24  # float32 score, flags, and a uint64 key with its partitioned copy
+
+
+class GivesScores(Protocol):
+    """An exported scorer, or a model that is still in training."""
+
+    def score(self, histories: Histories) -> NDArray[np.float32]:
+        """Return (B, V)."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -54,6 +63,26 @@ class TopK:
 def rows_at_once(vocabulary_size: int) -> int:
     """Return how many histories are scored together, so that memory stays bounded whatever the catalogue."""
     return max(1, _CHUNK_BYTES // (_BYTES_PER_SCORE * vocabulary_size))
+
+
+def scores_of(model: GivesScores, histories: Histories, *, item_counts: NDArray[np.int64]) -> NDArray[np.float32]:
+    """Return a model's scores, with the items' counts in place of them where a history holds no known item.
+
+    A model of histories has learned little or nothing about an empty one; popular items are the better answer, and
+    what the gateway gives to a user it has not met. A model that ignores histories keeps its own scores.
+
+    Args:
+        model: Gives (B, V) scores.
+        histories: B rows.
+        item_counts: (V,) training interactions of each item.
+    """
+    scores = model.score(histories)
+    if not isinstance(model, StaticScorer):
+        rows, items = histories.flat()
+        is_empty = np.ones(len(histories), dtype=np.bool_)
+        is_empty[rows[items >= FIRST_ITEM]] = False
+        scores[is_empty] = item_counts
+    return scores
 
 
 def rank(scores: NDArray[np.float32], *, k: int, seen: Histories | None, allowed: NDArray[np.bool_]) -> TopK:
@@ -101,7 +130,6 @@ class Ranker:
         self.bundle = bundle
         self._allowed = _not_blocked(bundle)
         self._surfaces = _surface_masks(bundle.items, bundle.vocabulary)
-        self._popularity = bundle.item_counts.astype(np.float32)  # (V,)
 
     def recommend(
         self,
@@ -161,7 +189,7 @@ class Ranker:
         parts = []
         for start in range(0, max(len(histories), 1), chunk):
             part = histories.take(np.arange(start, min(start + chunk, len(histories))))
-            scores = self._score(part)
+            scores = scores_of(self.bundle.scorer, part, item_counts=self.bundle.item_counts)
             parts.append(rank(scores, k=k, seen=part if remove_seen else None, allowed=allowed))
         if len(parts) == 1:
             return parts[0]
@@ -170,21 +198,6 @@ class Ranker:
             np.concatenate([part.scores for part in parts]),
             np.concatenate([part.non_finite for part in parts]),
         )
-
-
-    def _score(self, histories: Histories) -> NDArray[np.float32]:
-        """Return (B, V) scores; a history without a known item gets the popularity of the bundle's own counts."""
-        scores = self.bundle.scorer.score(histories)
-        if not isinstance(self.bundle.scorer, StaticScorer):
-            scores[~_has_known_item(histories)] = self._popularity
-        return scores
-
-
-def _has_known_item(histories: Histories) -> NDArray[np.bool_]:
-    rows, items = histories.flat()
-    known = np.zeros(len(histories), np.bool_)
-    known[rows[items >= FIRST_ITEM]] = True
-    return known
 
 
 def _one_history(items: NDArray[np.int32], timestamps: Sequence[int] | None) -> Histories:

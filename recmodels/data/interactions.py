@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -63,6 +64,8 @@ def _database() -> duckdb.DuckDBPyConnection:
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET autoinstall_known_extensions = false")
     database.execute("SET autoload_known_extensions = false")
+    # While Prefect's threads live, an open connection outlasts the interpreter and DuckDB prints a page about leaks.
+    atexit.register(_database.cache_clear)
     return database
 
 

@@ -36,11 +36,14 @@ def export_encoder(encoder: TransformerEncoder, *, embedding_dim: int, max_lengt
         embedding_dim: D.
         max_length: Longest history.
 
+    Raises:
+        TrainingError: As `check_graph`.
+
     Returns:
         A graph from `vectors` (B, L, D) float32 and `is_item` (B, L) bool to `query` (B, D), for any B and any L up to
         `max_length`.
     """
-    module = _LastPosition(copy.deepcopy(encoder).cpu()).eval()
+    module = _on_cpu(encoder)
     length = min(max_length, 3)
     example = (torch.zeros(2, length, embedding_dim), torch.ones(2, length, dtype=torch.bool))
     any_size = torch.export.Dim.DYNAMIC
@@ -58,12 +61,17 @@ def export_encoder(encoder: TransformerEncoder, *, embedding_dim: int, max_lengt
         )
     assert program is not None, "the exporter returns a program when it is given no file"
     graph = _stripped(program.model_proto)
-    _check(graph, module, embedding_dim=embedding_dim, max_length=max_length)
+    check_graph(graph, encoder, embedding_dim=embedding_dim, max_length=max_length)
     return graph
 
 
-def _check(graph: bytes, module: _LastPosition, *, embedding_dim: int, max_length: int) -> None:
-    """Compare graph and encoder on other shapes than the example's: an exporter that is wrong must not be served."""
+def check_graph(graph: bytes, encoder: TransformerEncoder, *, embedding_dim: int, max_length: int) -> None:
+    """Compare graph and encoder on other shapes than the example's: what an exporter got wrong must not be served.
+
+    Raises:
+        TrainingError: They differ by more than 1e-4, or one is not finite.
+    """
+    module = _on_cpu(encoder)
     rng = np.random.default_rng(0)
     session = ort.InferenceSession(graph, providers=["CPUExecutionProvider"])
     for batch, length in ((1, 1), (3, max_length)):
@@ -78,6 +86,10 @@ def _check(graph: bytes, module: _LastPosition, *, embedding_dim: int, max_lengt
                 f"the exported encoder differs from the trained one by {worst:.2e} at batch {batch} and length "
                 f"{length}; at most {_TOLERANCE:.0e} is accepted. Check its weights and the versions of torch and onnx."
             )
+
+
+def _on_cpu(encoder: TransformerEncoder) -> _LastPosition:
+    return _LastPosition(copy.deepcopy(encoder).cpu()).eval()
 
 
 def _stripped(model: onnx.ModelProto) -> bytes:

@@ -1,30 +1,20 @@
 """How good a model is on the validation queries, while it trains and once it is exported."""
 
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recmodels.data.histories import Histories
 from recmodels.data.schema import SAFETY
 from recmodels.data.splits import Split
 from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.evaluation.metrics import judge_lists, ndcg, recall
-from recmodels.ranker import rank, rows_at_once
+from recmodels.ranker import GivesScores, rank, rows_at_once, scores_of
 
 _K = 10
 _MOST_QUERIES = 4000
 _MOST_AT_ONCE = 128
-
-
-class Scores(Protocol):
-    """Whatever gives scores: a model in training or an exported scorer."""
-
-    def score(self, histories: Histories) -> NDArray[np.float32]:
-        """Return (B, V)."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -53,21 +43,23 @@ class Validation:
         self._histories = queries.histories.take(rows)
         self._targets = queries.targets.take(rows)
         self._users = np.unique(queries.user_ids[rows], return_inverse=True)[1]
+        self._item_counts = split.item_counts
         self._remove_seen = remove_seen
         self._chunk = min(_MOST_AT_ONCE, rows_at_once(split.vocabulary.size))
         blocked = pc.equal(split.items[SAFETY], "blocked").to_numpy()
         self._allowed = np.concatenate([np.zeros(FIRST_ITEM, np.bool_), ~blocked])
 
-    def measure(self, model: Scores) -> ValidationMetrics:
+    def measure(self, model: GivesScores) -> ValidationMetrics:
         """Rank every query with the model's scores, as the ranker does, and return the means."""
         lists = np.concatenate([self._rank(model, start) for start in range(0, len(self._histories), self._chunk)])
         judged = judge_lists(lists, self._targets)
         return ValidationMetrics(self._user_mean(ndcg(judged, _K)), self._user_mean(recall(judged, _K)))
 
-    def _rank(self, model: Scores, start: int) -> NDArray[np.int32]:
+    def _rank(self, model: GivesScores, start: int) -> NDArray[np.int32]:
         part = self._histories.take(np.arange(start, min(start + self._chunk, len(self._histories))))
         seen = part if self._remove_seen else None
-        return rank(model.score(part), k=_K, seen=seen, allowed=self._allowed).items
+        scores = scores_of(model, part, item_counts=self._item_counts)
+        return rank(scores, k=_K, seen=seen, allowed=self._allowed).items
 
     def _user_mean(self, values: NDArray[np.float64]) -> float:
         return float((np.bincount(self._users, weights=values) / np.bincount(self._users)).mean())

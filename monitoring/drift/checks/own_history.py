@@ -15,6 +15,8 @@ class Config(DriftConfig):
     """When a figure has drifted, and which figures there are."""
 
     figures: FiguresConfig = Field(default_factory=FiguresConfig)
+    is_last_day_partial: bool = False
+    """The last day is still running, so its volume says nothing yet."""
 
 
 def check(reference: pa.Table, current: pa.Table, *, items: pa.Table, config: Config) -> list[CheckResult]:
@@ -38,7 +40,8 @@ def check(reference: pa.Table, current: pa.Table, *, items: pa.Table, config: Co
     missing = [name for name in _REQUIRED if name not in together.column_names]
     if missing:
         return [_insufficient(f"the window lacks or changed {', '.join(missing)}: no figure can be computed.")]
-    return check_figures(daily_figures(together, items, config=config.figures), config)
+    figures = daily_figures(together, items, config=config.figures)
+    return check_figures(figures, config, is_last_day_partial=config.is_last_day_partial)
 
 
 def joined(reference: pa.Table, current: pa.Table) -> pa.Table:

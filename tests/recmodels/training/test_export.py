@@ -1,3 +1,5 @@
+import copy
+
 import numpy as np
 import onnx
 import onnxruntime as ort
@@ -6,7 +8,7 @@ import torch
 
 from recmodels.encoders.transformer import TransformerEncoder
 from recmodels.errors import TrainingError
-from recmodels.training.export import export_encoder
+from recmodels.training.export import check_graph, export_encoder
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +47,11 @@ def test_nothing_of_the_machine_is_in_the_bytes_when_a_graph_is_exported(graph):
     assert [size.dim_param for size in model.graph.input[0].type.tensor_type.shape.dim] == ["batch", "length", ""]
 
 
-def test_exporting_is_refused_when_the_weights_are_not_finite():
-    encoder = TransformerEncoder(8, num_layers=1, num_heads=2, max_length=9, dropout=0.0)
+@pytest.mark.parametrize(("added", "difference"), [(float("nan"), "nan"), (0.5, r"\d\.\d\de")])
+def test_a_graph_is_refused_when_it_is_not_what_the_encoder_computes(encoder, graph, added, difference):
+    check_graph(graph, encoder, embedding_dim=8, max_length=9)
+    other = copy.deepcopy(encoder)
     with torch.no_grad():
-        encoder.positions[0, 0] = float("nan")
-    with pytest.raises(TrainingError, match="differs from the trained one by nan"):
-        export_encoder(encoder, embedding_dim=8, max_length=9)
+        other.norm.bias += added
+    with pytest.raises(TrainingError, match=f"differs from the trained one by {difference}"):
+        check_graph(graph, other, embedding_dim=8, max_length=9)
