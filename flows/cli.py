@@ -13,17 +13,19 @@ from threading import Event
 from typing import Annotated, Any, NoReturn
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 from rich.table import Table
 
 from infra.settings import Settings
-from recmodels.errors import EverfeedError
+from recmodels.errors import EverfeedError, StoreError
 
 app = typer.Typer(
     name="everfeed",
     help="A managed life for recommender models: validate, train, evaluate, register, canary, monitor, retrain.\n\n"
     "Start with `everfeed demo`. All state lives in one folder: .everfeed, or EVERFEED_HOME.",
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     add_completion=False,
 )
@@ -31,13 +33,31 @@ app = typer.Typer(
 _screen = Console(stderr=True)
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line of standard output.")]
 Source = Annotated[
-    str, typer.Option(help="Source plug-in that reads the data: movielens, kuairand, sequences, table, ...")
+    str,
+    typer.Option(help="What reads the data: movielens, kuairand, sequences, table (Parquet or CSV), or synthetic."),
 ]
-DataPath = Annotated[Path, typer.Option(help="File or folder that the source reads.")]
-Options = Annotated[list[str], typer.Option("--option", help="Option of the source, as name=value. Repeatable.")]
-Overrides = Annotated[list[str], typer.Option("--set", help="Field of every recipe, as trainer.epochs=3. Repeatable.")]
+DataPath = Annotated[
+    Path, typer.Option(help="File or folder to read; `table` also takes a quoted pattern, such as 'events/*.csv'.")
+]
+Options = Annotated[
+    list[str], typer.Option("--option", help="Option of the source, such as timestamp_unit=s. Repeatable.")
+]
+Presets = Annotated[
+    list[str], typer.Option(help="Model to train: popularity, item_knn, ease, sasrec. Repeatable; all if left out.")
+]
+Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of your own to train. Repeatable.")]
+Overrides = Annotated[
+    list[str], typer.Option("--set", help="Change a field of every recipe, such as trainer.epochs=3. Repeatable.")
+]
+Label = Annotated[
+    str,
+    typer.Option(
+        help="What makes an interaction positive: any, rating, clicked, liked, long_viewed or watch_seconds. "
+        "Left out: long_viewed for kuairand, any for the others."
+    ),
+]
 
 
 @app.command()
@@ -70,11 +90,11 @@ def run(
     path: DataPath,
     option: Options = [],  # noqa: B006 - typer copies it
     name: Annotated[str, typer.Option(help="Call the data set this instead of the source's own name.")] = "",
-    preset: Annotated[list[str], typer.Option(help="Recipe preset to train. Repeatable; all when left out.")] = [],  # noqa: B006
-    recipe: Annotated[list[Path], typer.Option(help="Recipe file (JSON) to train. Repeatable.")] = [],  # noqa: B006
+    preset: Presets = [],  # noqa: B006
+    recipe: Recipes = [],  # noqa: B006
     override: Overrides = [],  # noqa: B006
-    label: Annotated[str, typer.Option(help="What makes an interaction positive: any, clicked, long_viewed, ...")] = "",
-    traffic: Annotated[str, typer.Option(help="Who the canary meets: replay (held-out users), or live.")] = "replay",
+    label: Label = "",
+    traffic: Annotated[str, typer.Option(help="Who the new model meets: replay (held-out users) or live.")] = "replay",
     visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,
     as_json: AsJson = False,
 ) -> None:
@@ -88,7 +108,7 @@ def run(
     request = RunRequest(
         source=source,
         path=path,
-        options=_pairs(option),
+        options=pairs(option),
         name=name,
         presets=tuple(preset),
         recipes=tuple(recipe),
@@ -107,9 +127,10 @@ def up(
 ) -> None:
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
     settings = _settings()
-    from flows.services import stack_services
+    from flows.services import require_database, stack_services
     from infra.supervisor import running
 
+    require_database(settings)
     if detach:
         _detach(settings)
         _answer(_status(settings), as_json=as_json)
@@ -187,7 +208,7 @@ def fetch() -> None:
 
 def main() -> NoReturn:
     """Run the command line; an error that the caller can fix ends with its message and exit code 2."""
-    _log_warnings()
+    log_warnings()
     try:
         app()
     except EverfeedError as error:
@@ -197,7 +218,7 @@ def main() -> NoReturn:
     sys.exit(0)
 
 
-def _log_warnings() -> None:
+def log_warnings() -> None:
     """Show warnings on the terminal, except the lines of flow and task runs: those are in the Prefect UI.
 
     A run's error reaches `main` as an exception as well, where its message is shown without a traceback.
@@ -211,8 +232,18 @@ def _log_warnings() -> None:
 
 def _settings() -> Settings:
     """Read the settings and give this process the environment that the libraries read at their import."""
-    settings = Settings()
-    settings.root.mkdir(parents=True, exist_ok=True)
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        wrong = [f"EVERFEED_{str(p['loc'][0]).upper()}={p['input']!r}: {p['msg']}" for p in error.errors()]
+        raise EverfeedError(f"The environment is not valid: {'; '.join(wrong)}. Correct or unset it.") from error
+    try:
+        settings.root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the home {settings.root} is no folder and cannot be made into one ({error.strerror}). Choose another "
+            "with EVERFEED_HOME."
+        ) from error
     os.environ.update(settings.environment())
     return settings
 
@@ -222,7 +253,7 @@ def _answer(document: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(json.dumps(document, default=str))
 
 
-def _pairs(options: list[str]) -> dict[str, Any]:
+def pairs(options: list[str]) -> dict[str, Any]:
     pairs = {}
     for option in options:
         name, sign, value = option.partition("=")

@@ -21,6 +21,7 @@ from flows.shift import shift_traffic
 from flows.train import BUNDLE_FOLDER, measure
 from flows.webhook import receiving
 from flows.wiring import Platform, connect
+from infra.processes import hold_lock
 from infra.settings import Settings
 from recmodels.bundle import swap_ids
 from recmodels.data.sources.movielens import TERMS
@@ -52,6 +53,7 @@ def run_demo(
         on_done: Called with everything up; the stack is stopped when it returns.
 
     Raises:
+        AlreadyRunningError: A stack is up over this home.
         StoreError: The home holds data of one's own.
         SourceError: The data set cannot be fetched.
     """
@@ -128,7 +130,9 @@ def _swapped(home: Platform, candidates: list[Candidate]) -> Trained:
 
 
 def _clear(settings: Settings, screen: Console) -> None:
-    """Empty a home that holds an earlier demo; leave any other data alone."""
+    """Empty a home that holds an earlier demo; leave any other data, and a demo that is still up, alone."""
+    settings.root.mkdir(parents=True, exist_ok=True)
+    hold_lock(settings).close()
     marker = settings.root / _MARKER
     if (settings.root / "data_set.json").exists() and not marker.exists():
         raise StoreError(
@@ -140,5 +144,4 @@ def _clear(settings: Settings, screen: Console) -> None:
         for path in settings.root.iterdir():
             if path.name not in _KEPT:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
-    settings.root.mkdir(parents=True, exist_ok=True)
     marker.touch()

@@ -62,7 +62,11 @@ def _python() -> Finding:
 def _versions() -> list[Finding]:
     findings = []
     for name, (lowest, below, reason) in _PINNED.items():
-        seen = importlib.metadata.version(name)
+        try:
+            seen = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            findings.append(Finding(name, is_ok=False, seen="not installed", advice="Run `make install`."))
+            continue
         is_ok = _numbers(lowest) <= _numbers(seen) < _numbers(below)
         findings.append(Finding(name, is_ok, seen, "" if is_ok else f"Run `make install`: {reason}."))
     return findings

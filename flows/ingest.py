@@ -107,5 +107,5 @@ def _staging(frames: Mapping[str, pa.Table]) -> Path:
 
 def _with_nulls_allowed(frame: pa.Table) -> pa.Table:
     """Let a null id or time through to the validation, which quarantines its row; Parquet would refuse the table."""
-    fields = [field.with_nullable(True) for field in frame.schema]
+    fields = [field.with_nullable(nullable=True) for field in frame.schema]
     return pa.Table.from_arrays(frame.columns, schema=pa.schema(fields))

@@ -27,12 +27,27 @@ def ask(settings: Settings, user: str, *, k: int, surface: str) -> dict[str, Any
         raise StoreError(
             f"the gateway at {settings.gateway_url} does not answer ({error!r}). Start it with `everfeed up`."
         ) from error
-    answer: dict[str, Any] = response.json()
-    if response.status_code != httpx.codes.OK:
-        raise EverfeedError(f"the gateway refused the question: {answer}")
+    answer = _read(response, place=settings.gateway_url)
     titles = _titles(settings, [item["item_id"] for item in answer["items"]])
     items = [{**item, "title": titles.get(item["item_id"], "")} for item in answer["items"]]
     return {**answer, "user": user, "why": _why(answer), "items": items}
+
+
+def _read(response: httpx.Response, *, place: str) -> dict[str, Any]:
+    try:
+        answer: dict[str, Any] = response.json()
+    except ValueError as error:
+        raise StoreError(
+            f"what answers at {place} is not Everfeed's gateway: status {response.status_code}, "
+            f"{response.text[:80]!r}. Stop it, or choose another port with EVERFEED_GATEWAY_PORT."
+        ) from error
+    if response.status_code == httpx.codes.OK:
+        return answer
+    problem = answer["error"]
+    raise EverfeedError(
+        f"the gateway refused the question: {problem['what']} at {problem['where']}; expected {problem['expected']}. "
+        f"To do: {problem['what_to_do']}."
+    )
 
 
 def _titles(settings: Settings, item_ids: list[str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows import progress
+from infra.database import open_database
 from infra.settings import Settings
 from infra.supervisor import Service, Stack, module_command
 
@@ -27,10 +28,12 @@ def stack_up(settings: Settings) -> Iterator[Stack]:
     """Hold the stack up, without the schedules, for the length of a `with` block.
 
     Raises:
+        StoreError: The database is damaged, or of a newer version.
         AlreadyRunningError: A stack is up over this home already.
         PortTakenError: A port is in use.
         EverfeedError: A service did not start.
     """
+    require_database(settings)
     stack = Stack(settings, stack_services(settings, with_schedules=False))
     try:
         with progress.stage("start services"):
@@ -40,6 +43,15 @@ def stack_up(settings: Settings) -> Iterator[Stack]:
     finally:
         _send_run_logs()
         stack.stop()
+
+
+def require_database(settings: Settings) -> None:
+    """Open the database once, so that what is wrong with it is said here rather than in the log of a service.
+
+    Raises:
+        StoreError: It is damaged, locked, or of a newer version.
+    """
+    open_database(settings.database).close()
 
 
 def schedules_service() -> Service:

@@ -14,7 +14,7 @@ from recmodels.data.histories import Histories
 from recmodels.data.schema import SAFETY, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING, Vocabulary
 from recmodels.retrieval.exact import top_columns
-from recmodels.scorers import StaticScorer
+from recmodels.scorers import ItemItemScorer
 
 _CHUNK_BYTES = 64 * 2**20  # scores and sort keys of one chunk; larger chunks are no faster
 _BYTES_PER_SCORE = 24  # float32 score, flags, and a uint64 key with its partitioned copy
@@ -66,10 +66,10 @@ def rows_at_once(vocabulary_size: int) -> int:
 
 
 def scores_of(model: GivesScores, histories: Histories, *, item_counts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """Return a model's scores, with the items' counts in place of them where a history holds no known item.
+    """Return a model's scores, with the items' counts in their place where the model has none to give.
 
-    A model of histories has learned little or nothing about an empty one; popular items are the better answer, and
-    what the gateway gives to a user it has not met. A model that ignores histories keeps its own scores.
+    An item-to-item table says nothing about a history without a known item. An encoder does: it learned which items
+    come first, and that is worth 0.006 of ndcg_at_10 over popular items on ML-100K's validation part.
 
     Args:
         model: Gives (B, V) scores.
@@ -77,7 +77,7 @@ def scores_of(model: GivesScores, histories: Histories, *, item_counts: NDArray[
         item_counts: (V,) training interactions of each item.
     """
     scores = model.score(histories)
-    if not isinstance(model, StaticScorer):
+    if isinstance(model, ItemItemScorer):
         rows, items = histories.flat()
         is_empty = np.ones(len(histories), dtype=np.bool_)
         is_empty[rows[items >= FIRST_ITEM]] = False
@@ -122,8 +122,8 @@ class Ranker:
     """Makes lists with one bundle.
 
     Args:
-        bundle: What is deployed. Items whose `safety` is ``blocked`` are never shown, and a history without any item
-            that the bundle knows is answered with popular items, as the gateway answers a user it has not met.
+        bundle: What is deployed. Items whose `safety` is ``blocked`` are never shown, and an item-to-item
+            model answers a history without any item that it knows with popular items.
     """
 
     def __init__(self, bundle: Bundle) -> None:

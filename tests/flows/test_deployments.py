@@ -1,0 +1,135 @@
+"""Schedules are visible, triggered and paused through the server's own API, and a pause outlives a restart."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from flows.deployments import SCHEDULES
+from infra.settings import Settings
+from tests.flows.homes import ROOT, api, at_home, environment, python
+
+CRONS = {
+    "daily/daily": "0 3 * * *",
+    "monitor/hourly": "15 * * * *",
+    "look/every-5-minutes": "*/5 * * * *",
+    "deliver/every-5-minutes": "*/5 * * * *",
+}
+
+
+class Schedules:
+    """The process that serves the deployments, over one home."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self._log = (settings.root / "schedules.log").open("ab")
+
+    def start(self) -> None:
+        """Start it, and wait until it has registered every deployment anew."""
+        before = {name: found["updated"] for name, found in self.deployments().items()}
+        self._process = subprocess.Popen(
+            python("-m", "flows.deployments"),
+            env=environment(self.settings),
+            cwd=ROOT,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+        )
+        self.until(lambda: all(self._is_new(name, before.get(name)) for name in CRONS), "the deployments", seconds=90)
+
+    def stop(self) -> None:
+        """Stop it as the supervisor does."""
+        self._process.terminate()
+        self._process.wait(30)
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        self._log.close()
+
+    def deployments(self) -> dict[str, dict[str, Any]]:
+        """Return every deployment of the server by its flow's and its own name."""
+        flows = {flow["id"]: flow["name"] for flow in api(self.settings, "flows/filter", {})}
+        found = api(self.settings, "deployments/filter", {})
+        return {f"{flows[deployment['flow_id']]}/{deployment['name']}": deployment for deployment in found}
+
+    def scheduled(self, name: str) -> list[str]:
+        """Return the times at which a deployment is to run."""
+        wanted = {"deployments": {"id": {"any_": [self.deployments()[name]["id"]]}}}
+        runs = api(self.settings, "flow_runs/filter", wanted)
+        return [run["expected_start_time"] for run in runs if run["state_type"] == "SCHEDULED"]
+
+    def until(self, is_so: Callable[[], bool], what: str, *, seconds: float) -> None:
+        """Wait until something holds."""
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                log = Path(self._log.name).read_text()[-3000:]
+                pytest.fail(f"{what} did not come within {seconds:.0f} s; the schedules' log ends with: {log}")
+            time.sleep(0.2)
+
+    def _is_new(self, name: str, updated_before: str | None) -> bool:
+        return self.deployments().get(name, {}).get("updated", updated_before) != updated_before
+
+
+@pytest.fixture(scope="module")
+def schedules(server: Settings, mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Schedules]:
+    with at_home(tmp_path_factory.mktemp("scheduled"), server, mlflow=mlflow_template) as settings:
+        started = Schedules(settings)
+        started.start()
+        yield started
+        started.close()
+
+
+def test_every_deployment_is_visible_with_its_times(schedules: Schedules) -> None:
+    found = schedules.deployments()
+    assert {name: found[name]["schedules"][0]["schedule"]["cron"] for name in CRONS} == CRONS
+    assert len(SCHEDULES) == len(CRONS)
+    assert all(found[name]["description"] and "everfeed" in found[name]["tags"] for name in CRONS)
+    assert {found[name]["schedules"][0]["schedule"]["timezone"] for name in CRONS} == {"UTC"}
+
+
+def test_the_form_of_a_deployment_shows_what_can_be_set(schedules: Schedules) -> None:
+    known = schedules.deployments()["daily/daily"]["parameter_openapi_schema"]["properties"]
+    assert {"recipes", "traffic", "canary", "cause"} <= known.keys()
+
+
+def test_runs_are_scheduled_when_a_deployment_is_active(schedules: Schedules) -> None:
+    name = "look/every-5-minutes"
+    schedules.until(lambda: len(schedules.scheduled(name)) >= 3, "scheduled runs", seconds=30)
+    assert all(moment[15] in "05" for moment in schedules.scheduled(name))
+
+
+def test_a_run_completes_when_it_is_triggered_through_the_api(schedules: Schedules) -> None:
+    deployment = schedules.deployments()["look/every-5-minutes"]["id"]
+    run = api(schedules.settings, f"deployments/{deployment}/create_flow_run", {"state": {"type": "SCHEDULED"}})
+
+    def state() -> str:
+        found: str = api(schedules.settings, f"flow_runs/{run['id']}", method="GET")["state_type"]
+        return found
+
+    schedules.until(lambda: state() in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"), "the run's end", seconds=120)
+    assert state() == "COMPLETED"
+
+
+def test_a_pause_holds_when_the_process_is_started_again(schedules: Schedules) -> None:
+    settings = schedules.settings
+    daily, deliver = (schedules.deployments()[name] for name in ("daily/daily", "deliver/every-5-minutes"))
+    place = f"deployments/{deliver['id']}/schedules/{deliver['schedules'][0]['id']}"
+    api(settings, f"deployments/{daily['id']}/pause_deployment")
+    api(settings, place, {"active": False}, method="PATCH")
+    schedules.stop()
+    assert [d["paused"] for name, d in schedules.deployments().items() if name in CRONS].count(True) == 1
+    schedules.start()
+    found = schedules.deployments()
+    assert {name: found[name]["paused"] for name in CRONS} == {name: name == "daily/daily" for name in CRONS}
+    active = {name: [schedule["active"] for schedule in found[name]["schedules"]] for name in CRONS}
+    assert active == {name: [name != "deliver/every-5-minutes"] for name in CRONS}
+    schedules.until(lambda: len(schedules.scheduled("monitor/hourly")) >= 3, "scheduled runs", seconds=30)
+    assert schedules.scheduled("daily/daily") == schedules.scheduled("deliver/every-5-minutes") == []
+    api(settings, f"deployments/{daily['id']}/resume_deployment")
+    schedules.stop()
+    schedules.start()
+    assert not schedules.deployments()["daily/daily"]["paused"]
