@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/everfeed demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest --cov
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

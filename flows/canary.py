@@ -35,9 +35,11 @@ def start_canary(release: Release, config: CanaryConfig, cause: str) -> str:
 
 @flow(name="look", description="Judge the active rollout once and act on the verdict.", persist_result=False)
 def look() -> Rolled | None:
-    """Judge the active rollout, if there is one, and do what the verdict says."""
+    """Judge the active rollout, if there is one, do what the verdict says, and put MLflow's aliases right."""
     active = platform().rollouts.active()
-    return judge_rollout(active.rollout_id) if active else None
+    rolled = judge_rollout(active.rollout_id) if active else None
+    align_aliases()
+    return rolled
 
 
 @task(name="begin rollout", retries=2, retry_delay_seconds=[0.5, 2.0])
@@ -96,6 +98,14 @@ def judge_rollout(rollout_id: str, *, is_last: bool = False) -> Rolled:
         upper=verdict.upper,
         looks=len(home.rollouts.verdicts(rollout_id)),
     )
+
+
+@task(name="align aliases", retries=2, retry_delay_seconds=[0.5, 2.0])
+def align_aliases() -> None:
+    """Reconcile MLflow with what was changed since: an abort in the control room, a controller that was killed."""
+    home = platform()
+    if home.rollouts.champion() is not None:
+        reconcile(home)
 
 
 def gather(home: Platform, rollout: Rollout, config: CanaryConfig, *, now: datetime) -> Evidence:

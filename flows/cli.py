@@ -4,9 +4,7 @@ import json
 import logging
 import os
 import signal
-import subprocess
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 from threading import Event
@@ -15,8 +13,18 @@ from typing import Annotated, Any, NoReturn
 import typer
 from pydantic import ValidationError
 from rich.console import Console
-from rich.table import Table
 
+from flows.options import (
+    AsJson,
+    DataPath,
+    Label,
+    Options,
+    Overrides,
+    Presets,
+    Recipes,
+    Source,
+    pairs,
+)
 from infra.settings import Settings
 from recmodels.errors import EverfeedError, StoreError
 
@@ -32,32 +40,6 @@ app = typer.Typer(
 
 _screen = Console(stderr=True)
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line of standard output.")]
-Source = Annotated[
-    str,
-    typer.Option(help="What reads the data: movielens, kuairand, sequences, table (Parquet or CSV), or synthetic."),
-]
-DataPath = Annotated[
-    Path, typer.Option(help="File or folder to read; `table` also takes a quoted pattern, such as 'events/*.csv'.")
-]
-Options = Annotated[
-    list[str], typer.Option("--option", help="Option of the source, such as timestamp_unit=s. Repeatable.")
-]
-Presets = Annotated[
-    list[str], typer.Option(help="Model to train: popularity, item_knn, ease, sasrec. Repeatable; all if left out.")
-]
-Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of your own to train. Repeatable.")]
-Overrides = Annotated[
-    list[str], typer.Option("--set", help="Change a field of every recipe, such as trainer.epochs=3. Repeatable.")
-]
-Label = Annotated[
-    str,
-    typer.Option(
-        help="What makes an interaction positive: any, rating, clicked, liked, long_viewed or watch_seconds. "
-        "Left out: long_viewed for kuairand, any for the others."
-    ),
-]
 
 
 @app.command()
@@ -127,12 +109,12 @@ def up(
 ) -> None:
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
     settings = _settings()
-    from flows.services import require_database, stack_services
+    from flows.services import require_database, stack_services, start_detached
     from infra.supervisor import running
 
     require_database(settings)
     if detach:
-        _detach(settings)
+        start_detached(settings)
         _answer(_status(settings), as_json=as_json)
         return
     with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
@@ -167,14 +149,11 @@ def recommend(
 ) -> None:
     """Ask the gateway what it would show to a user."""
     settings = _settings()
-    from flows.recommend import ask
+    from flows.recommend import ask, print_items
 
     answer = ask(settings, user, k=k, surface=surface)
     if not as_json:
-        table = Table("", "item", "score", "title", title=f"{user}: {answer['why']}")
-        for item in answer["items"]:
-            table.add_row(str(item["position"] + 1), item["item_id"], f"{item['score']:.3f}", item["title"])
-        _screen.print(table)
+        print_items(_screen, answer)
     _answer(answer, as_json=as_json)
 
 
@@ -253,45 +232,12 @@ def _answer(document: dict[str, Any], *, as_json: bool) -> None:
         typer.echo(json.dumps(document, default=str))
 
 
-def pairs(options: list[str]) -> dict[str, Any]:
-    pairs = {}
-    for option in options:
-        name, sign, value = option.partition("=")
-        if not sign:
-            raise typer.BadParameter(f"{option!r} is not of the form name=value.", param_hint="--option")
-        pairs[name] = value
-    return pairs
-
-
 def _status(settings: Settings) -> dict[str, Any]:
     from flows.status import describe, print_status
 
     document = describe(settings)
     print_status(_screen, document)
     return document
-
-
-def _detach(settings: Settings) -> None:
-    from infra.processes import is_up, statuses
-    from recmodels.errors import AlreadyRunningError
-
-    if is_up(settings):
-        raise AlreadyRunningError(f"a stack is already up over {settings.root}. Stop it with `everfeed down` first.")
-    settings.logs.mkdir(parents=True, exist_ok=True)
-    log_path = settings.logs / "supervisor.log"
-    with log_path.open("ab") as log:
-        child = subprocess.Popen(
-            (sys.executable, "-m", "flows.cli", "up"),
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-    while not (found := statuses(settings)) or not all(service.is_ready for service in found):
-        if child.poll() is not None:
-            lines = log_path.read_text(errors="replace").splitlines()[-4:]
-            raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
-        time.sleep(0.2)
 
 
 def _say_ready(name: str) -> None:

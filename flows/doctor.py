@@ -150,6 +150,10 @@ def _registry(home: Platform) -> str:
 
 
 def _services(settings: Settings) -> list[Finding]:
+    try:
+        known = statuses(settings)
+    except EverfeedError as error:
+        return [Finding("services", is_ok=False, seen=type(error).__name__, advice=str(error))]
     return [
         Finding(
             f"service {service.name}",
@@ -159,5 +163,5 @@ def _services(settings: Settings) -> list[Finding]:
             if service.is_ready
             else f"Read {settings.logs / service.name}.log, then `everfeed down` and `everfeed up`.",
         )
-        for service in statuses(settings)
+        for service in known
     ]

@@ -3,8 +3,8 @@
 from enum import StrEnum
 from pathlib import Path
 
-from prefect import flow
-from pydantic import BaseModel, ConfigDict, JsonValue
+from prefect import flow, task
+from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
 from flows.canary import start_canary
 from flows.collect import collect
@@ -15,9 +15,12 @@ from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig, replay_until_decided
 from flows.train import train
 from flows.validate import validate
+from flows.wiring import platform
 from monitoring.canary.arms import CanaryConfig
 from recmodels.presets import presets
 from recmodels.recipe import Recipe
+
+_RECIPES = TypeAdapter(list[Recipe])
 
 
 class Traffic(StrEnum):
@@ -69,6 +72,7 @@ def lifecycle(
         batch = ingest(data.source, data.path, data.options, data.name, data.sample)
     with stage("validate"):
         snapshot = validate(batch)
+    remember(recipes)
     return improve(snapshot, recipes, traffic, canary, replay, cause)
 
 
@@ -79,9 +83,25 @@ def daily(
     canary: CanaryConfig = CanaryConfig(),  # noqa: B008 - frozen
     cause: str = "schedule",
 ) -> LifecycleOutcome:
-    """Collect what the gateway saw, then train on the lake; all presets when no recipe is given."""
+    """Collect what the gateway saw, then train on the lake; the last run's recipes when none is given."""
     snapshot = collect()
-    return improve(snapshot, recipes or presets(), traffic, canary, ReplayConfig(), cause)
+    return improve(snapshot, recipes or remembered(), traffic, canary, ReplayConfig(), cause)
+
+
+@task(name="remember recipes")
+def remember(recipes: list[Recipe]) -> None:
+    """Keep the recipes of a run for the daily lifecycle: its label and its models are the home's."""
+    path = platform().settings.recipes
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(_RECIPES.dump_json(recipes, indent=2))
+    partial.replace(path)
+
+
+@task(name="read recipes")
+def remembered() -> list[Recipe]:
+    """Return the recipes of the last run, or every preset before the first."""
+    path = platform().settings.recipes
+    return _RECIPES.validate_json(path.read_bytes()) if path.exists() else presets()
 
 
 @flow(name="improve", description="Train, release, and put the challenger on its way.", persist_result=False)

@@ -1,5 +1,6 @@
 """Figures of the newest days against their own history -> incidents, alerts, and a report that a person opens."""
 
+import logging
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,6 +36,8 @@ from monitoring.result import CheckResult, Status
 from recmodels.data.schema import TIMESTAMP
 from recmodels.errors import StoreError
 from recmodels.manifest import verify
+
+_log = logging.getLogger(__name__)
 
 _REPORT_DAYS = 7
 
@@ -168,10 +171,14 @@ def follow(judged: Judged) -> None:
 
 
 def ask_for_retrain(reason: str) -> None:
-    """Start the daily lifecycle now, with its cause recorded."""
+    """Start the daily lifecycle now, with its cause recorded; without its deployment, say how to start it."""
     from prefect.deployments import run_deployment
+    from prefect.exceptions import ObjectNotFound
 
-    run_deployment("daily/daily", parameters={"cause": f"drift: {reason}"}, timeout=0, as_subflow=False)
+    try:
+        run_deployment("daily/daily", parameters={"cause": f"drift: {reason}"}, timeout=0, as_subflow=False)
+    except ObjectNotFound:
+        _log.warning("a retrain is due, and nothing runs schedules; start them with `everfeed up`: %s", reason)
 
 
 def _windows(extra: Path | None) -> tuple[pa.Table, pa.Table]:

@@ -5,6 +5,9 @@ from typing import Any
 import httpx
 import pyarrow as pa
 import pyarrow.compute as pc
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 
 from flows.wiring import connect
 from infra.settings import Settings
@@ -16,12 +19,15 @@ def ask(settings: Settings, user: str, *, k: int, surface: str) -> dict[str, Any
     """Return the gateway's answer, each item with its title.
 
     Raises:
-        StoreError: The gateway does not answer.
+        StoreError: The gateway does not answer, or something else does.
         EverfeedError: The gateway refused the question.
     """
     try:
         response = httpx.post(
-            f"{settings.gateway_url}/v1/recommend", json={"user": user, "k": k, "surface": surface}, timeout=10.0
+            f"{settings.gateway_url}/v1/recommend",
+            json={"user": user, "k": k, "surface": surface},
+            timeout=10.0,
+            trust_env=False,  # no proxy of the environment stands before one's own machine
         )
     except httpx.TransportError as error:
         raise StoreError(
@@ -33,21 +39,34 @@ def ask(settings: Settings, user: str, *, k: int, surface: str) -> dict[str, Any
     return {**answer, "user": user, "why": _why(answer), "items": items}
 
 
+def print_items(screen: Console, answer: dict[str, Any]) -> None:
+    """Show an answer to a person; items of the fallback list have no score."""
+    table = Table("", "item", "score", "title", title=escape(f"{answer['user']}: {answer['why']}"))
+    for item in answer["items"]:
+        score = "" if item["score"] is None else f"{item['score']:.3f}"
+        table.add_row(str(item["position"] + 1), escape(item["item_id"]), score, escape(item["title"]))
+    screen.print(table)
+
+
 def _read(response: httpx.Response, *, place: str) -> dict[str, Any]:
+    """Return the gateway's answer; another program may listen on its port."""
     try:
-        answer: dict[str, Any] = response.json()
-    except ValueError as error:
+        answer = response.json()
+    except ValueError:
+        answer = None
+    expected = "items" if response.status_code == httpx.codes.OK else "error"
+    if not isinstance(answer, dict) or expected not in answer:
         raise StoreError(
             f"what answers at {place} is not Everfeed's gateway: status {response.status_code}, "
             f"{response.text[:80]!r}. Stop it, or choose another port with EVERFEED_GATEWAY_PORT."
-        ) from error
-    if response.status_code == httpx.codes.OK:
-        return answer
-    problem = answer["error"]
-    raise EverfeedError(
-        f"the gateway refused the question: {problem['what']} at {problem['where']}; expected {problem['expected']}. "
-        f"To do: {problem['what_to_do']}."
-    )
+        )
+    if expected == "error":
+        problem = answer["error"]
+        raise EverfeedError(
+            f"the gateway refused the question: {problem['what']} at {problem['where']}; expected "
+            f"{problem['expected']}. To do: {problem['what_to_do']}."
+        )
+    return answer
 
 
 def _titles(settings: Settings, item_ids: list[str]) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Candidates -> a challenger: the best one on validation meets the gate, and is registered with the reasons."""
 
+import math
 from datetime import UTC, datetime
 
 from prefect import flow, task
@@ -11,6 +12,7 @@ from flows.train import BUNDLE_FOLDER, evaluate_bundle, read_split, track_card
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState
 from recmodels.bundle import load_bundle
+from recmodels.data.interactions import positives
 from recmodels.errors import GateRefusedError
 from recmodels.evaluation.comparison import Comparison, compare
 from recmodels.evaluation.gate import GateDecision, decide
@@ -43,9 +45,18 @@ def release(
     Raises:
         GateRefusedError: The registry is empty and popularity itself did not pass.
     """
+    load_histories(snapshot, candidates[0].recipe)
     crown_first(snapshot, candidates)
     challenger = nominee or choose(candidates)
     return register(snapshot, challenger, candidates, is_forced=is_forced) if challenger else stay()
+
+
+@task(name="load histories", retries=1)
+def load_histories(snapshot: Snapshot, recipe: Recipe) -> int:
+    """Bring what the gateway knows of users in line with what models learn from; live events since then stay."""
+    home = platform()
+    interactions = home.lake.read("interactions", version=snapshot.versions["interactions"])
+    return home.histories.replace_all(positives(interactions, recipe.data), secret=home.settings.user_secret())
 
 
 @task(name="crown the first champion", retries=1)
@@ -73,12 +84,17 @@ def crown_first(snapshot: Snapshot, candidates: list[Candidate]) -> bool:
 
 @task(name="choose challenger")
 def choose(candidates: list[Candidate]) -> Candidate | None:
-    """Return the best candidate on validation that does not serve and was not rolled back; None when none is left."""
+    """Return the best candidate on validation that was not rolled back; None when none beats the one that serves.
+
+    Without this last condition every repetition on the same data would put the second best on its way. Popularity is
+    the exception: whatever may be better than it meets the gate.
+    """
     home = platform()
     champion = home.rollouts.champion()
     tried = {r.challenger.digest for r in home.rollouts.rollouts() if r.state == RolloutState.ROLLED_BACK}
-    tried |= {champion.digest} if champion else set()
-    left = [c for c in candidates if c.digest not in tried and c.recipe.model.name != _BASELINE]
+    rivals = [c for c in candidates if c.recipe.model.name != _BASELINE]
+    reached = max((_validation(c) for c in rivals if champion and c.digest == champion.digest), default=-math.inf)
+    left = [c for c in rivals if c.digest not in tried and _validation(c) > reached]
     return max(left, key=_validation, default=None)
 
 
@@ -97,6 +113,10 @@ def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candida
     why = _reason(decision, comparison, is_forced=is_forced)
     state = "challenger" if decision.passed or is_forced else "refused"
     version = _register(home, challenger, snapshot, state=state, why=why)
+    home.tracker.set_tags(
+        challenger.run_id,
+        {"gate": "passed" if decision.passed else "refused", "against champion": comparison.words, "why": why},
+    )
     track_card(home, challenger, snapshot, evaluation, comparison=comparison, decision=decision)
     _describe(challenger, decision, comparison, version=version)
     is_let_through = state == "challenger"

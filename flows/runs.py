@@ -53,7 +53,7 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     """
     started = perf_counter()
     traffic = _traffic(request.traffic)
-    recipes = _recipes(request)
+    recipes = chosen_recipes(request)
     _require_source(request)
     home = connect(settings)
     data = Data(source=request.source, path=request.path, options=request.options, name=request.name)
@@ -92,7 +92,12 @@ def _traffic(text: str) -> Traffic:
         raise RecipeError(f"--traffic {text!r} is not known. Known: {', '.join(Traffic)}.") from error
 
 
-def _recipes(request: RunRequest) -> list[Recipe]:
+def chosen_recipes(request: RunRequest) -> list[Recipe]:
+    """Return the presets and recipe files that a request names, with its label and its overrides.
+
+    Raises:
+        RecipeError: A preset, a label or a field is unknown, or a file is no recipe.
+    """
     data = _data_config(request.label or _LABELS.get(request.source, "any"))
     unknown = [name for name in request.presets if name not in PRESETS]
     if unknown:
@@ -113,6 +118,8 @@ def _data_config(label: str) -> DataConfig:
 def _read_recipe(path: Path) -> Recipe:
     try:
         return parse_recipe(json.loads(path.read_text()))
+    except RecipeError as error:
+        raise RecipeError(f"{path}: {error}") from error
     except (OSError, ValueError) as error:
         raise RecipeError(
             f"recipe {path} cannot be read: {error}. Give a JSON file with the fields of a recipe."

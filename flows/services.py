@@ -1,13 +1,18 @@
 """Which services make up the stack of one machine, and how each is started."""
 
 import logging
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from flows import progress
 from infra.database import open_database
+from infra.processes import is_up, statuses
 from infra.settings import Settings
 from infra.supervisor import Service, Stack, module_command
+from recmodels.errors import AlreadyRunningError, EverfeedError
 
 _START_SECONDS = 180.0
 
@@ -52,6 +57,32 @@ def require_database(settings: Settings) -> None:
         StoreError: It is damaged, locked, or of a newer version.
     """
     open_database(settings.database).close()
+
+
+def start_detached(settings: Settings) -> None:
+    """Start `everfeed up` as a process of its own, and return once every service answers.
+
+    Raises:
+        AlreadyRunningError: A stack is up over this home already.
+        EverfeedError: The stack did not start; the end of its log is in the message.
+    """
+    if is_up(settings):
+        raise AlreadyRunningError(f"a stack is already up over {settings.root}. Stop it with `everfeed down` first.")
+    settings.logs.mkdir(parents=True, exist_ok=True)
+    log_path = settings.logs / "supervisor.log"
+    with log_path.open("ab") as log:
+        child = subprocess.Popen(  # noqa: S603 - our own command line
+            (sys.executable, "-m", "flows.cli", "up"),
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    while not (found := statuses(settings)) or not all(service.is_ready for service in found):
+        if child.poll() is not None:
+            lines = log_path.read_text(errors="replace").splitlines()[-4:]
+            raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
+        time.sleep(0.2)
 
 
 def schedules_service() -> Service:

@@ -81,15 +81,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     )
     split = read_split(home, snapshot, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = trainer.train(
-        recipe,
-        split,
-        checkpoint_folder=folder / _CHECKPOINTS,
-        seed=recipe.seed,
-        memory_bytes=psutil.virtual_memory().available,
-        on_epoch=lambda epoch: _track_epoch(home, run_id, epoch),
-        on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
-    )
+    fitted = _fit(home, recipe, split, folder=folder / _CHECKPOINTS, run_id=run_id)
     digest = write_bundle(
         home.settings.bundles,
         scorer=fitted.scorer,
@@ -115,6 +107,19 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     _track_training(home, trained, fitted.epochs)
     _write(done, trained.model_dump_json())
     return trained
+
+
+def _fit(home: Platform, recipe: Recipe, split: Split, *, folder: Path, run_id: str) -> trainer.Trained:
+    """Train, with every epoch tracked and every step shown."""
+    return trainer.train(
+        recipe,
+        split,
+        checkpoint_folder=folder,
+        seed=recipe.seed,
+        memory_bytes=psutil.virtual_memory().available,
+        on_epoch=lambda epoch: _track_epoch(home, run_id, epoch),
+        on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
+    )
 
 
 @task(name="evaluate", task_run_name="evaluate {trained.recipe.name}")
@@ -211,7 +216,9 @@ def _track_training(home: Platform, trained: Trained, epochs: list[EpochMetrics]
 
 def _track_evaluation(home: Platform, trained: Trained, snapshot: Snapshot, evaluation: Evaluation) -> None:
     tracker = home.tracker
-    tracker.log_metrics(trained.run_id, evaluation.metrics)
+    bounds = {f"{name}_lower": interval.lower for name, interval in evaluation.intervals.items()}
+    bounds |= {f"{name}_upper": interval.upper for name, interval in evaluation.intervals.items()}
+    tracker.log_metrics(trained.run_id, evaluation.metrics | bounds)
     for name, figures in evaluation.slices.items():
         slug = name.replace("=", "_")
         tracker.log_metrics(trained.run_id, {f"slice_{slug}_{metric}": value for metric, value in figures.items()})

@@ -11,6 +11,7 @@ from mlflow import MlflowClient
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
+from sqlalchemy.exc import SQLAlchemyError
 
 from recmodels.errors import StoreError
 
@@ -183,7 +184,7 @@ class ModelRegistry:
     def _explained(self) -> Iterator[None]:
         try:
             yield
-        except MlflowException as error:
+        except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
             raise StoreError(
                 f"MLflow's model registry at {self._uri} did not do what was asked: {error}."
                 " Check EVERFEED_MLFLOW_URL, or that its server is up."

@@ -15,7 +15,7 @@ import msgspec
 import psutil
 
 from infra.settings import Settings
-from recmodels.errors import AlreadyRunningError
+from recmodels.errors import AlreadyRunningError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -128,7 +128,7 @@ def signal_group(pid: int, number: signal.Signals) -> None:
 def answers(url: str, ready_path: str) -> bool:
     """Say whether a service answers 200 at its ready path."""
     try:
-        return httpx.get(f"{url}{ready_path}", timeout=2.0).status_code == httpx.codes.OK
+        return httpx.get(f"{url}{ready_path}", timeout=2.0, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
         return False
 
@@ -153,9 +153,19 @@ def port_owner(port: int) -> str:
 
 
 def read_record(settings: Settings) -> StackRecord:
-    """Return the record of the last stack over this home, or an empty one."""
+    """Return the record of the last stack over this home, or an empty one.
+
+    Raises:
+        StoreError: The record is damaged.
+    """
     path = _record_file(settings)
-    return msgspec.json.decode(path.read_bytes(), type=StackRecord) if path.exists() else StackRecord()
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=StackRecord) if path.exists() else StackRecord()
+    except msgspec.DecodeError as error:
+        raise StoreError(
+            f"the record of running services {path} is damaged ({error}). Stop what still runs over this home by its "
+            "ports, which `everfeed doctor` names, delete the file, then `everfeed down` and `everfeed up`."
+        ) from error
 
 
 def write_record(settings: Settings, record: StackRecord) -> None:

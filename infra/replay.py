@@ -102,7 +102,7 @@ def serves(url: str, rollout_id: str) -> bool:
         StoreError: Nothing answers at the address.
     """
     try:
-        response = httpx.get(f"{url}/v1/status", timeout=5.0)
+        response = httpx.get(f"{url}/v1/status", timeout=5.0, trust_env=False)
     except httpx.TransportError as error:
         raise _unreachable(url, error) from error
     status = msgspec.json.decode(response.content, type=_Status)
@@ -132,7 +132,7 @@ class _Replay:
     async def run(self) -> "_Replay":
         queue = iter(self._visits)
         limits = httpx.Limits(max_connections=_CONNECTIONS, max_keepalive_connections=_CONNECTIONS)
-        async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=30.0) as client:
+        async with httpx.AsyncClient(base_url=self._url, limits=limits, timeout=30.0, trust_env=False) as client:
             try:
                 async with asyncio.TaskGroup() as group:
                     for _ in range(_CONNECTIONS):

@@ -227,6 +227,9 @@ class RolloutStore:
     ) -> Rollout:
         """Freeze the rollout at its share until `resume`, `promote` or `roll_back`; holding twice changes nothing.
 
+        Somebody else's hold over a held rollout is recorded as theirs: what a controller held and then a person, the
+        controller may not resume.
+
         Args:
             rollout_id: The rollout.
             fencing: Token that the caller last saw.
@@ -240,7 +243,7 @@ class RolloutStore:
         """
         with self._database.begin(lock="rollouts") as connection:
             rollout = _open(connection, rollout_id, fencing=fencing, action="hold")
-            if rollout.state == RolloutState.HELD:
+            if rollout.state == RolloutState.HELD and last_transition(connection, rollout_id).by == by:
                 return rollout
             values = {"state": RolloutState.HELD, "deadline_at": deadline_at or rollout.deadline_at}
             return _change(connection, rollout, values, now=now, by=by, reason=reason)

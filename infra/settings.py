@@ -69,6 +69,11 @@ class Settings(BaseSettings):
         return self.root / "runs"
 
     @property
+    def recipes(self) -> Path:
+        """The recipes of the last run, which the daily lifecycle trains again."""
+        return self.root / "recipes.json"
+
+    @property
     def reports(self) -> Path:
         """Folder of data docs and drift reports."""
         return self.root / "reports"

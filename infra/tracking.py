@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 from pydantic import JsonValue
+from sqlalchemy.exc import SQLAlchemyError
 
 from recmodels.errors import StoreError
 
@@ -197,7 +198,7 @@ def _tags(tags: Mapping[str, str]) -> list[RunTag]:
 def _explained(uri: str) -> Iterator[None]:
     try:
         yield
-    except MlflowException as error:
+    except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
         raise StoreError(
             f"MLflow at {uri} did not do what was asked: {error}. Check EVERFEED_MLFLOW_URL, or that its server is up."
         ) from error

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
@@ -70,12 +80,19 @@ class ModelChoice(Config):
     """A model by its plug-in name, with the fields of that plug-in's own `Config`."""
 
     name: str
-    config: dict[str, JsonValue] = Field(default_factory=dict)
+    config: dict[str, JsonValue] = Field(default_factory=dict, validate_default=True)
+    """Completed with the plug-in's defaults, so that spelling them out does not make another recipe."""
 
-    @model_validator(mode="after")
-    def _is_known_and_valid(self) -> "ModelChoice":
-        MODELS.config(self.name, self.config)
-        return self
+    @field_validator("name")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        MODELS.config(name, {})
+        return name
+
+    @field_validator("config")
+    @classmethod
+    def _is_known_and_complete(cls, config: dict[str, JsonValue], info: ValidationInfo) -> dict[str, JsonValue]:
+        return MODELS.config(info.data["name"], config).model_dump(mode="json") if "name" in info.data else config
 
 
 class TrainerConfig(Config):
@@ -194,6 +211,8 @@ def _explain(error: ValidationError) -> str:
             words = _unknown_field(problem["loc"])
         elif problem["type"] == "json_invalid":
             words = f"{problem['msg']}. Give one JSON object, such as {_EXAMPLE}"
+        elif problem["type"] == "model_type" and not problem["loc"]:
+            words = f"expected one JSON object, such as {_EXAMPLE}, got {problem['input']!r}"
         elif problem["type"] == "missing":
             words = f"is required, such as {_EXAMPLE}"
         else:

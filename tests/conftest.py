@@ -18,12 +18,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked slow too")
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_ROOT / "tests"))))
     if config.getoption("--full"):
         return
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: minutes rather than seconds; run with --full"))
+
+
+def _group(path: Path) -> str:
+    """Keep a module on one worker, and everything that shares one Prefect server."""
+    return "flows" if path.parts[0] == "flows" else str(path)
 
 
 @pytest.fixture(scope="session")

@@ -8,6 +8,7 @@ import pytest
 from pydantic import JsonValue
 
 from flows import cli
+from flows.options import pairs
 from infra.database import open_database
 from infra.settings import Settings
 from recmodels.data.sources import SOURCES
@@ -136,7 +137,7 @@ def test_an_error_is_the_last_line_when_the_command_is_a_process(settings: Setti
     assert "Start it with `everfeed up`" in ended.last_line
 
 
-def test_status_is_quick_when_it_is_a_process(settings: Settings) -> None:
+def test_help_is_quick_when_it_is_a_process(settings: Settings) -> None:
     started = time.perf_counter()
     assert in_a_process(settings, ["--help"]).code == 0
     assert time.perf_counter() - started < 5.0
@@ -166,4 +167,4 @@ def test_lines_of_runs_stay_off_the_terminal_when_logging_is_set_up(
 
 def test_pairs_are_read_when_a_value_holds_an_equals_sign() -> None:
     expected: dict[str, JsonValue] = {"columns": "user_id=uid,item_id=iid", "empty": ""}
-    assert cli.pairs(["columns=user_id=uid,item_id=iid", "empty="]) == expected
+    assert pairs(["columns=user_id=uid,item_id=iid", "empty="]) == expected

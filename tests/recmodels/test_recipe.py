@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from recmodels.errors import RecipeError
-from recmodels.recipe import Recipe, override, parse_recipe
+from recmodels.recipe import ModelChoice, Recipe, override, parse_recipe
 
 MINIMAL = {"name": "first", "model": {"name": "popularity"}}
 
@@ -144,3 +144,11 @@ def test_overrides_apply_in_order_when_several_are_given(recipe):
 def test_override_is_refused_when_it_makes_no_valid_recipe(recipe, setting, words):
     with pytest.raises(RecipeError, match=words):
         override(recipe, [setting])
+
+
+def test_spelled_out_defaults_do_not_make_another_recipe():
+    short = Recipe(name="a", model=ModelChoice(name="item_knn"))
+    spelled = Recipe(name="a", model=ModelChoice(name="item_knn", config=dict(short.model.config)))
+    assert short.model.config != {}
+    assert short.digest == spelled.digest
+    assert short.digest != Recipe(name="a", model=ModelChoice(name="item_knn", config={"neighbours": 7})).digest

@@ -53,7 +53,7 @@ def test_the_error_is_both_ours_and_a_value_error_when_a_configuration_is_bad():
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ({"name": "sasrek"}, r"model: .*'sasrek' is not known. Did you mean 'sasrec'\? Known: ease"),
+        ({"name": "sasrek"}, r"model.name: .*'sasrek' is not known. Did you mean 'sasrec'\? Known: ease"),
         ({"name": "ease", "config": {"lambda": 3}}, "model 'ease': field 'lambda' is not known"),
     ],
 )

@@ -1,0 +1,35 @@
+"""Plug-in folders: listing one shows the catalogue, and every catalogue is known here."""
+
+import ast
+
+import pytest
+
+from monitoring.alerts.channels import CHANNELS
+from monitoring.drift import CHECKS
+from monitoring.expectations import SUITES
+from recmodels.data.sources import SOURCES
+from recmodels.models import MODELS
+from recmodels.registry import Registry
+from tests.architecture.sources import ROOT, dotted, modules
+
+REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, SUITES, CHECKS, CHANNELS)
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.package)
+def test_every_module_of_the_folder_is_a_plug_in_that_the_registry_gives(registry: Registry) -> None:
+    folder = ROOT / registry.package.replace(".", "/")
+    files = {path.stem for path in folder.glob("[!_]*.py")}
+    assert set(registry.names()) == files
+    for name in registry.names():
+        assert registry.get(name) is getattr(registry.module(name), registry.attribute)
+
+
+def test_every_registry_of_the_source_is_tested_here() -> None:
+    made = [
+        str(call.args[0].value)
+        for module in modules()
+        for call in module.calls()
+        if dotted(call.func) in {"Registry", "ModelRegistry"} and len(call.args) == 3
+        if isinstance(call.args[0], ast.Constant)
+    ]
+    assert sorted(made) == sorted(registry.package for registry in REGISTRIES)

@@ -1,0 +1,269 @@
+"""Services of one home: started together, watched, stopped without leftovers, whoever dies first."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import psutil
+import pytest
+
+from infra import processes
+from infra.settings import Settings
+from infra.supervisor import Service, Stack, module_command, running
+from recmodels.errors import AlreadyRunningError, EverfeedError, PortTakenError
+
+_ROOT = Path(__file__).parent.parent.parent
+_SUPERVISE = """
+import sys, time
+from pathlib import Path
+from infra.settings import Settings
+from infra.supervisor import Service, Stack, module_command
+home, folder, port = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+command = module_command("http.server", port, "--bind", "127.0.0.1", "--directory", folder)
+stack = Stack(Settings(home=home), (Service("files", command, f"http://127.0.0.1:{port}", int(port), "/"),))
+stack.start()
+stack.wait_ready(timeout_seconds=60)
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _service(name: str, folder: Path) -> Service:
+    port = _free_port()
+    command = module_command("http.server", str(port), "--bind", "127.0.0.1", "--directory", str(folder))
+    return Service(name, command, f"http://127.0.0.1:{port}", port, "/")
+
+
+def _until(is_so: Callable[[], bool], *, seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def _pids(settings: Settings) -> dict[str, int]:
+    return {record.name: record.pid for record in processes.read_record(settings).services}
+
+
+def _is_gone(pid: int) -> bool:
+    return not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Settings:
+    return Settings(home=tmp_path / "home")
+
+
+@pytest.fixture
+def pages(tmp_path: Path) -> Path:
+    folder = tmp_path / "pages"
+    folder.mkdir()
+    (folder / "index.html").write_text("hello")
+    return folder
+
+
+@pytest.fixture
+def stack(settings: Settings, pages: Path) -> Iterator[Stack]:
+    """Two services, started and ready."""
+    with running(settings, (_service("first", pages), _service("second", pages)), timeout_seconds=60) as started:
+        yield started
+
+
+def test_services_answer_and_their_status_says_so(stack: Stack, settings: Settings) -> None:
+    found = processes.statuses(settings)
+    assert [(status.name, status.is_running, status.is_ready) for status in found] == [
+        ("first", True, True),
+        ("second", True, True),
+    ]
+    assert all(httpx.get(status.url).text == "hello" for status in found)
+    assert all(status.memory_mb > 1 and status.started_at for status in found)
+    assert processes.is_up(settings)
+
+
+def test_no_process_is_left_when_the_stack_stops(settings: Settings, pages: Path) -> None:
+    ready: list[str] = []
+    services = (_service("first", pages), _service("second", pages))
+    with running(settings, services, timeout_seconds=60, on_ready=ready.append) as stack:
+        pids = _pids(settings)
+        assert len(pids) == 2
+    assert sorted(ready) == ["first", "second"]
+    assert all(_is_gone(pid) for pid in pids.values())
+    assert not processes.is_up(settings)
+    assert processes.statuses(settings) == []
+    stack.stop()
+
+
+def test_children_of_a_service_are_stopped_with_it(settings: Settings, tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    code = (
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen((sys.executable, '-c', 'import time; time.sleep(600)'))\n"
+        f"pathlib.Path({str(note)!r}).write_text(str(child.pid))\n"
+        "time.sleep(600)\n"
+    )
+    with running(settings, (Service("parent", (sys.executable, "-c", code)),)):
+        _until(lambda: note.exists() and note.read_text() != "")
+        child = int(note.read_text())
+        assert psutil.pid_exists(child)
+    assert _is_gone(child)
+
+
+def test_a_service_that_died_is_restarted_and_the_others_run_on(stack: Stack, settings: Settings) -> None:
+    before = _pids(settings)
+    os.kill(before["first"], signal.SIGKILL)
+    _until(lambda: not next(s for s in processes.statuses(settings) if s.name == "first").is_running)
+
+    def is_back() -> bool:
+        stack.watch()
+        return all(status.is_ready for status in processes.statuses(settings))
+
+    _until(is_back)
+    after = _pids(settings)
+    assert after["first"] != before["first"]
+    assert after["second"] == before["second"]
+
+
+def test_a_service_that_keeps_dying_is_restarted_after_growing_pauses(settings: Settings) -> None:
+    with running(settings, (Service("broken", (sys.executable, "-c", "raise SystemExit(3)")),)) as stack:
+        pids: list[int] = []
+
+        def is_third() -> bool:
+            stack.watch()
+            pid = _pids(settings)["broken"]
+            if pid not in pids:
+                pids.append(pid)
+                starts.append(time.monotonic())
+            return len(pids) == 3
+
+        starts: list[float] = []
+        _until(is_third)
+        assert starts[1] - starts[0] >= 0.5
+        assert starts[2] - starts[1] >= 1.0
+
+
+def test_a_service_is_added_to_a_stack_that_runs(stack: Stack, settings: Settings, pages: Path) -> None:
+    stack.add(_service("third", pages))
+    stack.wait_ready(timeout_seconds=60)
+    assert list(_pids(settings)) == ["first", "second", "third"]
+
+
+def test_start_is_refused_when_a_port_is_taken(settings: Settings, pages: Path) -> None:
+    free, taken = _service("gateway", pages), _service("console", pages)
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", taken.port))
+        other.listen()
+        with (
+            pytest.raises(
+                PortTakenError,
+                match=rf"port {taken.port} for console .* by process {os.getpid()}.*EVERFEED_CONSOLE_PORT",
+            ),
+            running(settings, (free, taken)),
+        ):
+            pass
+    assert not processes.answers(free.url, "/")
+    assert not processes.is_up(settings)
+
+
+def test_a_second_stack_over_the_same_home_is_refused(stack: Stack, settings: Settings, pages: Path) -> None:
+    with (
+        pytest.raises(AlreadyRunningError, match=r"everfeed status.*everfeed down.*EVERFEED_HOME"),
+        running(settings, (_service("other", pages),)),
+    ):
+        pass
+    assert all(status.is_ready for status in processes.statuses(settings))
+    assert processes.is_up(settings)
+
+
+def test_two_homes_run_side_by_side(stack: Stack, tmp_path: Path, pages: Path) -> None:
+    other = Settings(home=tmp_path / "other")
+    with running(other, (_service("first", pages),), timeout_seconds=60):
+        assert processes.is_up(other)
+    assert not processes.is_up(other)
+
+
+def test_waiting_says_how_a_service_ended_when_it_ends_at_once(settings: Settings) -> None:
+    code = "print('no such column'); raise SystemExit(1)"
+    broken = Service("gateway", (sys.executable, "-c", code), "http://127.0.0.1:9", 0, "/healthz")
+    with (
+        pytest.raises(EverfeedError, match=r"gateway ended while it was starting.*no such column"),
+        running(settings, (broken,)),
+    ):
+        pass
+    assert not processes.is_up(settings)
+
+
+def test_waiting_says_which_service_is_late_when_the_time_is_up(settings: Settings) -> None:
+    late = Service("gateway", (sys.executable, "-c", "import time; time.sleep(60)"), "http://127.0.0.1:9", 0, "/")
+    with (
+        pytest.raises(EverfeedError, match="gateway did not answer within 1 s"),
+        running(settings, (late,), timeout_seconds=1.0),
+    ):
+        pass
+
+
+def test_a_log_begins_anew_when_it_grew_too_large(settings: Settings) -> None:
+    settings.logs.mkdir(parents=True)
+    log = settings.logs / "talker.log"
+    log.write_bytes(b"x" * 10_000_001)
+    with running(settings, (Service("talker", (sys.executable, "-c", "print('hello')")),)):
+        _until(lambda: log.exists() and log.read_text() == "hello\n")
+    assert log.with_suffix(".log.1").stat().st_size == 10_000_001
+
+
+@pytest.fixture
+def orphan(settings: Settings, pages: Path) -> Iterator[psutil.Process]:
+    """A service whose supervisor was killed with SIGKILL."""
+    supervisor = subprocess.Popen(
+        (sys.executable, "-c", _SUPERVISE, str(settings.root), str(pages), str(_free_port())),
+        stdout=subprocess.PIPE,
+        cwd=_ROOT,
+    )
+    assert supervisor.stdout is not None
+    assert supervisor.stdout.readline() == b"ready\n"
+    left = psutil.Process(_pids(settings)["files"])
+    supervisor.kill()
+    supervisor.wait()
+    supervisor.stdout.close()
+    yield left
+    if left.is_running():
+        left.kill()
+
+
+def test_leftovers_of_a_killed_supervisor_are_stopped_by_the_next_start(
+    settings: Settings, pages: Path, orphan: psutil.Process
+) -> None:
+    assert orphan.is_running()
+    assert not processes.is_up(settings)
+    with running(settings, (_service("next", pages),), timeout_seconds=60):
+        assert _is_gone(orphan.pid)
+        assert list(_pids(settings)) == ["next"]
+
+
+def test_leftovers_of_a_killed_supervisor_are_stopped_by_down(settings: Settings, orphan: psutil.Process) -> None:
+    assert processes.take_down(settings)
+    assert _is_gone(orphan.pid)
+    assert not processes.take_down(settings)
+
+
+def test_down_leaves_a_stranger_alone_whose_process_number_was_used_before(
+    settings: Settings, orphan: psutil.Process
+) -> None:
+    record = processes.read_record(settings)
+    (service,) = record.services
+    earlier = processes.ServiceRecord(service.name, service.pid, service.created - 60, service.url, service.ready_path)
+    processes.write_record(settings, processes.StackRecord(record.supervisor, [earlier]))
+    assert not processes.take_down(settings)
+    assert orphan.is_running()
