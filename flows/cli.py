@@ -6,7 +6,6 @@ import os
 import signal
 import sys
 from dataclasses import asdict
-from pathlib import Path
 from threading import Event
 from typing import Annotated, Any, NoReturn
 

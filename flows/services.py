@@ -71,7 +71,7 @@ def start_detached(settings: Settings) -> None:
     settings.logs.mkdir(parents=True, exist_ok=True)
     log_path = settings.logs / "supervisor.log"
     with log_path.open("ab") as log:
-        child = subprocess.Popen(  # noqa: S603 - our own command line
+        child = subprocess.Popen(
             (sys.executable, "-m", "flows.cli", "up"),
             stdin=subprocess.DEVNULL,
             stdout=log,

@@ -71,14 +71,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     if done.exists():
         return Trained.model_validate_json(done.read_text()).model_copy(update={"was_done": True})
     started = perf_counter()
-    run_id = home.tracker.model_run(key, parent=parent, name=recipe.name, tags=_tags(recipe, snapshot))
-    home.tracker.log_recipe(run_id, recipe.model_dump(mode="json"))
-    home.tracker.log_data_set(
-        run_id,
-        name=snapshot.name,
-        digest=snapshot.fingerprint,
-        source=f"{home.settings.lake}/interactions@{snapshot.versions['interactions']}",
-    )
+    run_id = _open_model_run(home, snapshot, recipe, key=key, parent=parent)
     split = read_split(home, snapshot, recipe)
     folder.mkdir(parents=True, exist_ok=True)
     fitted = _fit(home, recipe, split, folder=folder / _CHECKPOINTS, run_id=run_id)
@@ -107,6 +100,19 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     _track_training(home, trained, fitted.epochs)
     _write(done, trained.model_dump_json())
     return trained
+
+
+def _open_model_run(home: Platform, snapshot: Snapshot, recipe: Recipe, *, key: str, parent: str) -> str:
+    """Find or make the MLflow run of a recipe, with what it is trained from."""
+    run_id = home.tracker.model_run(key, parent=parent, name=recipe.name, tags=_tags(recipe, snapshot))
+    home.tracker.log_recipe(run_id, recipe.model_dump(mode="json"))
+    home.tracker.log_data_set(
+        run_id,
+        name=snapshot.name,
+        digest=snapshot.fingerprint,
+        source=f"{home.settings.lake}/interactions@{snapshot.versions['interactions']}",
+    )
+    return run_id
 
 
 def _fit(home: Platform, recipe: Recipe, split: Split, *, folder: Path, run_id: str) -> trainer.Trained:

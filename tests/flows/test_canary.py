@@ -108,7 +108,7 @@ def test_look_does_nothing_when_no_rollout_is_active(rollouts: Platform) -> None
     assert rollouts.rollouts.rollouts() == []
 
 
-def test_a_rollout_is_started_once_and_is_named_after_its_try(rollouts: Platform) -> None:
+def test_a_rollout_is_named_after_its_try_when_it_is_started_again(rollouts: Platform) -> None:
     first = _start(rollouts)
     assert _start(rollouts) == first
     assert _aliases(rollouts) == {"champion": 1, "challenger": 2}
@@ -150,7 +150,7 @@ def test_challenger_is_rolled_back_when_it_is_worse(rollouts: Platform) -> None:
     assert rollouts.rollouts.transitions(rollout_id)[-1].reason == rolled.words
 
 
-def test_one_non_finite_score_rolls_back_at_once(rollouts: Platform) -> None:
+def test_challenger_is_rolled_back_at_once_when_one_score_is_not_finite(rollouts: Platform) -> None:
     _start(rollouts)
     served = _traffic(rollouts, arm=Arm.CANARY, users=1, clicks_of_4=0)
     bad = replace(served[0], request_id="bad", is_non_finite=True, is_fallback=True)
@@ -160,7 +160,7 @@ def test_one_non_finite_score_rolls_back_at_once(rollouts: Platform) -> None:
     assert (rolled.state, rolled.rule) == ("rolled_back", "non_finite_score")
 
 
-def test_rollout_goes_from_step_to_step_and_is_promoted_at_the_last(rollouts: Platform) -> None:
+def test_rollout_is_promoted_only_at_the_last_step_when_all_is_well(rollouts: Platform) -> None:
     _start(rollouts, CONFIG.model_copy(update={"steps": (0.1, 0.5)}))
     for arm, clicks in ((Arm.CANARY, 3), (Arm.CONTROL, 1)):
         _traffic(rollouts, arm=arm, users=600, clicks_of_4=clicks)
@@ -207,7 +207,7 @@ def test_rollout_that_the_controller_held_goes_on_when_outcomes_arrive(rollouts:
     assert rollouts.rollouts.rollout(rollout_id).deadline_at is not None
 
 
-def test_rollout_that_a_person_held_stays_held(rollouts: Platform) -> None:
+def test_rollout_stays_held_when_a_person_held_it(rollouts: Platform) -> None:
     rollout_id = _start(rollouts, CONFIG.model_copy(update={"minimum_users": 50}))
     fencing = rollouts.rollouts.rollout(rollout_id).fencing
     rollouts.rollouts.hold(rollout_id, fencing=fencing, now=datetime.now(UTC), by="anna", reason="a holiday")

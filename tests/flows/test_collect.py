@@ -81,7 +81,7 @@ def _live(platform: Platform) -> list[dict[str, object]]:
     return [row for row in _rows(platform, "interactions") if row[schema.ORIGIN] == schema.ORIGIN_EVENT]
 
 
-def test_what_a_person_was_shown_becomes_interactions_with_the_raw_id(platform: Platform) -> None:
+def test_impressions_become_interactions_with_the_raw_id_when_a_person_saw_them(platform: Platform) -> None:
     request = _ask(platform, 1)
     _click(platform, request, SHOWN[1])
     before = platform.lake.read("interactions").num_rows
@@ -105,7 +105,7 @@ def test_nothing_moves_when_it_was_collected_before(platform: Platform) -> None:
     assert platform.events.drain(before=datetime.now(UTC)).is_empty
 
 
-def test_a_request_waits_until_its_feedback_has_had_time(platform: Platform) -> None:
+def test_a_request_waits_when_its_feedback_may_still_come(platform: Platform) -> None:
     _ask(platform, 1)
     _ask(platform, 2, age=MATURITY / 2)
     collect()
@@ -113,7 +113,7 @@ def test_a_request_waits_until_its_feedback_has_had_time(platform: Platform) -> 
     assert platform.events.visits(["q1", "q2"]).keys() == {"q2"}
 
 
-def test_replayed_and_anonymous_visits_are_kept_and_never_learned_from(platform: Platform) -> None:
+def test_visits_are_never_learned_from_when_they_are_replayed_or_anonymous(platform: Platform) -> None:
     replayed = _ask(platform, 1, origin=schema.ORIGIN_REPLAY)
     _click(platform, replayed, SHOWN[0])
     _ask(platform, 2, user="")
@@ -134,7 +134,7 @@ def test_each_row_arrives_once_when_a_process_died_after_the_lake_had_it(platfor
     assert len(_rows(platform, "outcomes")) == 1
 
 
-def test_what_a_rollout_is_judged_on_stays_until_it_is_over(platform: Platform) -> None:
+def test_requests_stay_for_the_judge_when_their_rollout_is_active(platform: Platform) -> None:
     now = datetime.now(UTC)
     platform.rollouts.set_bootstrap_champion(ModelReference("a" * 64, 1), now=now, by="test", reason="test")
     rollout = platform.rollouts.start(Plan("r1", ModelReference("b" * 64, 2), (0.5,)), now=now, by="test")

@@ -95,7 +95,7 @@ def test_nothing_is_sent_twice_when_everything_was_delivered(platform: Platform)
     assert len(endpoint.received) == len(_logged(platform)) == 1
 
 
-def test_alerts_of_an_incident_arrive_in_order(platform: Platform) -> None:
+def test_alerts_arrive_in_order_when_they_are_of_one_incident(platform: Platform) -> None:
     with _endpoint() as endpoint:
         channels = webhook_channel(endpoint.url)
         _record(platform, channels, "opened", "updated", "resolved")
@@ -121,7 +121,7 @@ def test_later_alerts_go_out_when_an_earlier_one_was_refused_for_good(platform: 
     assert [(delivery.is_refused, "400" in delivery.last_error) for delivery in refused] == [(True, True)]
 
 
-def test_an_alert_waits_for_an_endpoint_that_is_not_there(platform: Platform) -> None:
+def test_an_alert_waits_when_its_endpoint_is_not_there(platform: Platform) -> None:
     with _endpoint() as endpoint:
         channels = log_channel(platform.settings) | webhook_channel(endpoint.url)
     _record(platform, channels, "opened")
@@ -131,14 +131,14 @@ def test_an_alert_waits_for_an_endpoint_that_is_not_there(platform: Platform) ->
     assert "cannot be reached" in waiting.last_error
 
 
-def test_a_channel_that_is_not_opened_keeps_its_alerts(platform: Platform) -> None:
+def test_alerts_are_kept_when_their_channel_is_not_among_those_opened(platform: Platform) -> None:
     channels = log_channel(platform.settings) | webhook_channel("http://127.0.0.1:9/hook", name="elsewhere")
     _record(platform, channels, "opened")
     assert deliver(log_channel(platform.settings)) == ("log",)
     assert [d.attempts for d in platform.outbox.deliveries() if d.channel == "elsewhere"] == [0]
 
 
-def test_the_demo_endpoint_keeps_an_alert_once_a_key(platform: Platform) -> None:
+def test_the_demo_endpoint_keeps_an_alert_once_when_it_comes_twice(platform: Platform) -> None:
     path = platform.settings.reports / "received.jsonl"
     with receiving(path) as receiver:
         channels = webhook_channel(receiver.url) | webhook_channel(receiver.url, name="again")

@@ -54,7 +54,9 @@ def test_an_event_is_kept_once_when_it_was_delivered_twice(home: Settings, expor
     assert pc.count_distinct(staged[EVENT_ID]).as_py() == events.num_rows
 
 
-def test_as_of_is_the_last_event_that_is_not_in_the_future(home: Settings, export: Path, tmp_path: Path) -> None:
+def test_as_of_is_the_last_past_event_when_a_later_one_is_in_the_future(
+    home: Settings, export: Path, tmp_path: Path
+) -> None:
     events = pq.read_table(export / "events.parquet")
     newest = pc.max(events[TIMESTAMP]).as_py()
     text = "user_id,item_id,timestamp\n" + "".join(

@@ -33,7 +33,7 @@ def test_nothing_is_added_when_the_same_lifecycle_runs_again(lived: Lived) -> No
     assert lived.second.snapshot == lived.first.snapshot
 
 
-def test_every_epoch_is_tracked_once_under_the_lifecycle_run(lived: Lived) -> None:
+def test_every_epoch_is_tracked_once_when_a_lifecycle_is_repeated(lived: Lived) -> None:
     home = connect(lived.settings)
     sasrec = next(c for c in lived.first.candidates if c.recipe.name == "sasrec")
     assert steps_of(home, sasrec.run_id, "loss") == [1, 2, 3, 4, 5, 6]
@@ -44,7 +44,7 @@ def test_every_epoch_is_tracked_once_under_the_lifecycle_run(lived: Lived) -> No
     assert {run.info.status for run in home.tracker.client.search_runs([home.tracker.experiment_id])} == {"FINISHED"}
 
 
-def test_version_says_why_it_is_where_it_is(lived: Lived) -> None:
+def test_version_says_why_it_is_where_it_is_when_it_was_registered(lived: Lived) -> None:
     versions = {known.version: known.tags for known in connect(lived.settings).registry.versions()}
     assert versions[1]["state"] == "champion"
     assert "bootstrap" in versions[1]["why"]
@@ -52,7 +52,7 @@ def test_version_says_why_it_is_where_it_is(lived: Lived) -> None:
     assert versions[2]["snapshot"] == lived.first.snapshot.fingerprint
 
 
-def test_each_stage_leaves_a_page_that_a_person_would_open(lived: Lived) -> None:
+def test_each_stage_leaves_a_page_when_it_is_done(lived: Lived) -> None:
     artifacts = {artifact["key"]: artifact for artifact in api(lived.settings, "artifacts/filter", {})}
     assert {"ingested", "validated", "candidates", "gate"} <= artifacts.keys()
     assert f"{lived.first.snapshot.interactions:,} interactions" in artifacts["ingested"]["data"]

@@ -63,7 +63,7 @@ def _chosen() -> str | None:
     return found.recipe.name if found else None
 
 
-def test_the_best_on_validation_is_chosen_beside_the_first_champion(platform: Platform) -> None:
+def test_the_best_on_validation_is_chosen_when_popularity_serves(platform: Platform) -> None:
     assert _chosen() == "ease"
 
 

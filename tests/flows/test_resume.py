@@ -64,13 +64,15 @@ def _epochs_kept(settings: Settings) -> int:
     return len(json.loads(progress.read_text())["epochs"])
 
 
-def test_killed_training_goes_on_from_its_checkpoint(interrupted: Interrupted) -> None:
+def test_training_goes_on_from_its_checkpoint_when_it_was_killed(interrupted: Interrupted) -> None:
     assert interrupted.epochs == EPOCHS_BEFORE
     sasrec = next(c for c in interrupted.outcome.candidates if c.recipe.name == "sasrec")
     assert steps_of(interrupted.home, sasrec.run_id, "loss") == [1, 2, 3, 4, 5, 6]
 
 
-def test_bundles_are_those_of_an_uninterrupted_run(interrupted: Interrupted, lived: Lived) -> None:
+def test_bundles_are_those_of_an_uninterrupted_run_when_a_training_was_killed(
+    interrupted: Interrupted, lived: Lived
+) -> None:
     digests = {c.recipe.name: c.digest for c in interrupted.outcome.candidates}
     assert digests == {c.recipe.name: c.digest for c in lived.first.candidates}
     assert interrupted.outcome.snapshot.fingerprint == lived.first.snapshot.fingerprint
@@ -86,7 +88,7 @@ def test_there_is_one_run_and_one_version_of_each_when_a_lifecycle_was_killed_tw
     assert found.rollouts == lived.after_first.rollouts
 
 
-def test_nothing_was_released_by_a_process_that_died_before_the_release(interrupted: Interrupted) -> None:
+def test_nothing_is_released_when_the_process_died_before_the_release(interrupted: Interrupted) -> None:
     assert interrupted.in_training.models == interrupted.before_release.models == ()
     assert interrupted.in_training.rollouts == interrupted.before_release.rollouts == ()
 

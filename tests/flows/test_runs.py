@@ -35,7 +35,7 @@ def test_presets_are_trained_in_the_order_in_which_they_are_named() -> None:
 
 def test_a_recipe_file_is_trained_alone_when_no_preset_is_named(tmp_path: Path) -> None:
     (recipe,) = chosen_recipes(_request(recipes=(_recipe_file(tmp_path),)))
-    assert (recipe.name, recipe.model.config) == ("mine", {"neighbours": 7})
+    assert (recipe.name, recipe.model.config["neighbours"]) == ("mine", 7)
 
 
 def test_a_recipe_file_comes_after_the_presets_when_both_are_named(tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def _of_day(rows: pa.Table, day: int) -> list[str]:
     return items
 
 
-def test_a_later_window_is_added_without_duplicates(shop: Shop) -> None:
+def test_rows_are_added_without_duplicates_when_a_later_window_comes(shop: Shop) -> None:
     assert (shop.three_days.interactions, shop.five_days.interactions) == (3 * ROWS_A_DAY, 5 * ROWS_A_DAY)
     rows = shop.home.lake.read("interactions", version=shop.five_days.versions["interactions"])
     assert pc.count_distinct(rows[EVENT_ID]).as_py() == rows.num_rows == 5 * ROWS_A_DAY
@@ -105,7 +105,7 @@ def test_newer_rows_stay_when_a_quarantined_row_is_of_the_future(shop: Shop) -> 
     assert pc.max(rows[TIMESTAMP]).as_py() == shop.five_days.as_of
 
 
-def test_bad_rows_are_kept_apart_with_their_reasons(shop: Shop) -> None:
+def test_rows_are_kept_apart_with_their_reasons_when_they_break_a_rule(shop: Shop) -> None:
     assert shop.corrected.quarantined == 2
     quarantine = shop.home.lake.read("quarantine")
     words = sorted(str(row) for row in quarantine.to_pylist())

@@ -82,7 +82,7 @@ def stack(settings: Settings, pages: Path) -> Iterator[Stack]:
         yield started
 
 
-def test_services_answer_and_their_status_says_so(stack: Stack, settings: Settings) -> None:
+def test_status_says_ready_when_every_service_answers(stack: Stack, settings: Settings) -> None:
     found = processes.statuses(settings)
     assert [(status.name, status.is_running, status.is_ready) for status in found] == [
         ("first", True, True),
@@ -106,7 +106,7 @@ def test_no_process_is_left_when_the_stack_stops(settings: Settings, pages: Path
     stack.stop()
 
 
-def test_children_of_a_service_are_stopped_with_it(settings: Settings, tmp_path: Path) -> None:
+def test_children_of_a_service_are_stopped_when_it_is(settings: Settings, tmp_path: Path) -> None:
     note = tmp_path / "child"
     code = (
         "import pathlib, subprocess, sys, time\n"
@@ -121,7 +121,7 @@ def test_children_of_a_service_are_stopped_with_it(settings: Settings, tmp_path:
     assert _is_gone(child)
 
 
-def test_a_service_that_died_is_restarted_and_the_others_run_on(stack: Stack, settings: Settings) -> None:
+def test_a_service_is_restarted_and_the_others_run_on_when_it_was_killed(stack: Stack, settings: Settings) -> None:
     before = _pids(settings)
     os.kill(before["first"], signal.SIGKILL)
     _until(lambda: not next(s for s in processes.statuses(settings) if s.name == "first").is_running)
@@ -136,7 +136,7 @@ def test_a_service_that_died_is_restarted_and_the_others_run_on(stack: Stack, se
     assert after["second"] == before["second"]
 
 
-def test_a_service_that_keeps_dying_is_restarted_after_growing_pauses(settings: Settings) -> None:
+def test_pauses_grow_when_a_service_keeps_dying(settings: Settings) -> None:
     with running(settings, (Service("broken", (sys.executable, "-c", "raise SystemExit(3)")),)) as stack:
         pids: list[int] = []
 
@@ -154,7 +154,7 @@ def test_a_service_that_keeps_dying_is_restarted_after_growing_pauses(settings: 
         assert starts[2] - starts[1] >= 1.0
 
 
-def test_a_service_is_added_to_a_stack_that_runs(stack: Stack, settings: Settings, pages: Path) -> None:
+def test_a_service_is_added_when_the_stack_runs(stack: Stack, settings: Settings, pages: Path) -> None:
     stack.add(_service("third", pages))
     stack.wait_ready(timeout_seconds=60)
     assert list(_pids(settings)) == ["first", "second", "third"]
@@ -177,7 +177,7 @@ def test_start_is_refused_when_a_port_is_taken(settings: Settings, pages: Path) 
     assert not processes.is_up(settings)
 
 
-def test_a_second_stack_over_the_same_home_is_refused(stack: Stack, settings: Settings, pages: Path) -> None:
+def test_a_second_stack_is_refused_when_one_is_up_over_the_home(stack: Stack, settings: Settings, pages: Path) -> None:
     with (
         pytest.raises(AlreadyRunningError, match=r"everfeed status.*everfeed down.*EVERFEED_HOME"),
         running(settings, (_service("other", pages),)),
@@ -187,7 +187,7 @@ def test_a_second_stack_over_the_same_home_is_refused(stack: Stack, settings: Se
     assert processes.is_up(settings)
 
 
-def test_two_homes_run_side_by_side(stack: Stack, tmp_path: Path, pages: Path) -> None:
+def test_stacks_run_side_by_side_when_their_homes_differ(stack: Stack, tmp_path: Path, pages: Path) -> None:
     other = Settings(home=tmp_path / "other")
     with running(other, (_service("first", pages),), timeout_seconds=60):
         assert processes.is_up(other)
@@ -242,7 +242,7 @@ def orphan(settings: Settings, pages: Path) -> Iterator[psutil.Process]:
         left.kill()
 
 
-def test_leftovers_of_a_killed_supervisor_are_stopped_by_the_next_start(
+def test_leftovers_are_stopped_by_the_next_start_when_a_supervisor_was_killed(
     settings: Settings, pages: Path, orphan: psutil.Process
 ) -> None:
     assert orphan.is_running()
@@ -252,13 +252,13 @@ def test_leftovers_of_a_killed_supervisor_are_stopped_by_the_next_start(
         assert list(_pids(settings)) == ["next"]
 
 
-def test_leftovers_of_a_killed_supervisor_are_stopped_by_down(settings: Settings, orphan: psutil.Process) -> None:
+def test_leftovers_are_stopped_by_down_when_a_supervisor_was_killed(settings: Settings, orphan: psutil.Process) -> None:
     assert processes.take_down(settings)
     assert _is_gone(orphan.pid)
     assert not processes.take_down(settings)
 
 
-def test_down_leaves_a_stranger_alone_whose_process_number_was_used_before(
+def test_down_leaves_a_stranger_alone_when_it_has_the_number_of_an_ended_service(
     settings: Settings, orphan: psutil.Process
 ) -> None:
     record = processes.read_record(settings)
