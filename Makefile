@@ -4,7 +4,7 @@ VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: install demo test lint types contracts check clean
+.PHONY: install demo test mutants lint types contracts check clean
 
 $(STAMP): pyproject.toml infra/constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
@@ -20,6 +20,9 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov
+
+mutants: $(STAMP)
+	$(BIN)/python -m pytest --full tests/mutants
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
