@@ -3,17 +3,16 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 
-from infra.model_registry import ModelRegistry
-from infra.outbox import Outbox
-from infra.tracking import Tracker
-
 from infra.database import Database, open_database
 from infra.events import EventStore
 from infra.histories import HistoryStore
 from infra.lake import Lake
+from infra.model_registry import ModelRegistry
+from infra.outbox import Outbox
 from infra.rollouts import RolloutStore
 from infra.settings import Settings
 from infra.takedowns import TakedownStore
+from infra.tracking import Tracker
 
 MODEL_NAME = "everfeed"
 """Name of the registered model whose versions are rolled out."""

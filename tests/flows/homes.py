@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -155,3 +156,15 @@ def api(settings: Settings, path: str, body: JsonValue = None, *, method: str = 
     answer = httpx.request(method, f"{settings.prefect_url}/api/{path}", json=body, timeout=30.0)
     answer.raise_for_status()
     return answer.json() if answer.content else None
+
+
+def run_until_killed(moment: str, settings: Settings) -> subprocess.Popen[str]:
+    """Start a lifecycle over a home that will kill itself: in `training`, or between two `stages`."""
+    return subprocess.Popen(
+        python("-m", "tests.flows.killed", moment),
+        env=environment(settings),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+    )

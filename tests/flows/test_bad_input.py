@@ -315,7 +315,9 @@ def test_a_run_is_refused_and_nothing_is_lost_when_no_event_has_a_user(
     before = state_of(held)
     path = write(tmp_path / "synthetic.csv", HEADER + "".join(f",i{n},{n}\n" for n in range(50)))
     ended = everfeed("run", "--source", "table", "--path", str(path), "--option", "timestamp_unit=s")
-    _check(ended, ("interactions", "user_id"))
+    _check(ended, ("Data Docs: ",))
+    assert "The table 'interactions' may not be" in ended.err
+    assert "user_id" in ended.err
     assert state_of(held) == before
 
 

@@ -11,7 +11,7 @@ import pytest
 from flows.lifecycle import LifecycleOutcome, Traffic, lifecycle
 from flows.wiring import Platform, connect
 from infra.settings import Settings
-from tests.flows.homes import RECIPES, ROOT, WORLD, Lived, Trace, at_home, environment, python, steps_of, trace_of
+from tests.flows.homes import RECIPES, WORLD, Lived, Trace, at_home, run_until_killed, steps_of, trace_of
 from tests.flows.killed import EPOCHS_BEFORE
 
 
@@ -35,28 +35,22 @@ class Interrupted:
 
 
 @pytest.fixture(scope="module")
-def interrupted(server: Settings, mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Interrupted:
-    with at_home(tmp_path_factory.mktemp("interrupted"), server, mlflow=mlflow_template) as settings:
-        _run_until_killed("training", settings)
+def interrupted(
+    server: Settings, mlflow_template: Path, first_death: tuple[Path, subprocess.Popen[str]]
+) -> Interrupted:
+    root, dying = first_death
+    with at_home(root, server, mlflow=mlflow_template) as settings:
+        _await_death(dying)
         epochs, in_training = _epochs_kept(settings), trace_of(settings)
-        _run_until_killed("stages", settings)
+        _await_death(run_until_killed("stages", settings))
         before_release = trace_of(settings)
-        return Interrupted(
-            connect(settings), epochs, in_training, before_release, lifecycle(WORLD, RECIPES, Traffic.LIVE)
-        )
+        outcome = lifecycle(WORLD, RECIPES, Traffic.LIVE)
+        return Interrupted(connect(settings), epochs, in_training, before_release, outcome)
 
 
-def _run_until_killed(moment: str, settings: Settings) -> None:
-    done = subprocess.run(
-        python("-m", "tests.flows.killed", moment),
-        env=environment(settings),
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr[-3000:]
+def _await_death(process: subprocess.Popen[str]) -> None:
+    _, words = process.communicate(timeout=200)
+    assert process.returncode == -signal.SIGKILL, words[-3000:]
 
 
 def _epochs_kept(settings: Settings) -> int:
