@@ -41,8 +41,7 @@ def gate(release: Release) -> Document:
         "challenger": challenger and challenger.recipe.name,
         "version": release.challenger_version,
         "refused_by": list(release.refused_by),
-        "words": release.comparison
-        or "no candidate is better on validation than the one that serves",
+        "words": release.comparison or "no candidate is better on validation than the one that serves",
     }
 
 

@@ -212,7 +212,7 @@ def _explain(error: ValidationError) -> str:
         elif problem["type"] == "json_invalid":
             words = f"{problem['msg']}. Give one JSON object, such as {_EXAMPLE}"
         elif problem["type"] == "model_type" and not problem["loc"]:
-            words = f"expected one JSON object, such as {_EXAMPLE}, got {problem['input']!r}"
+            words = f"{problem['msg']}, got {problem['input']!r}. Give one JSON object, such as {_EXAMPLE}"
         elif problem["type"] == "missing":
             words = f"is required, such as {_EXAMPLE}"
         else:

@@ -130,7 +130,7 @@ AT_ONCE = {
 }
 RECIPES = {
     "malformed JSON": ('{"name": "mine",', ("mine.json cannot be read", "JSON", "Give a JSON file")),
-    "a list": ("[1]", ("expected one JSON object", '{"name": "first"', "got [1]")),
+    "a list": ("[1]", ("Give one JSON object", '{"name": "first"', "got [1]")),
     "an unknown model": ('{"name": "mine", "model": {"name": "sasrek"}}', ("model 'sasrek'", "'sasrec'", "popularity")),
     "an unknown field": (
         '{"name": "mine", "model": {"name": "popularity"}, "trainr": {}}',
