@@ -8,6 +8,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.references import Release, Rolled
+from flows.retries import is_worth_retrying
 from flows.wiring import Platform, platform
 from infra.event_records import ArmFigures
 from infra.rollout_records import ModelReference, Plan, RecordedVerdict, Rollout, RolloutState
@@ -42,7 +43,7 @@ def look() -> Rolled | None:
     return rolled
 
 
-@task(name="begin rollout", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(name="begin rollout", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def begin(release: Release, config: CanaryConfig, cause: str) -> str:
     """Write the rollout's first row, which every gateway reads within its polling time."""
     challenger, version = release.challenger, release.challenger_version
@@ -100,7 +101,7 @@ def judge_rollout(rollout_id: str, *, is_last: bool = False) -> Rolled:
     )
 
 
-@task(name="align aliases", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(name="align aliases", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def align_aliases() -> None:
     """Reconcile MLflow with what was changed since: an abort in the control room, a controller that was killed."""
     home = platform()
@@ -168,6 +169,13 @@ class _Order:
     words: str
     now: datetime
 
+    @property
+    def deferred(self) -> tuple[Action, ...]:
+        """Actions that have to wait for the next look."""
+        if self.rollout.state != RolloutState.HELD:
+            return ()
+        return (Action.ADVANCE,) if self._held_by() == _CONTROLLER else (Action.ADVANCE, Action.PROMOTE)
+
     def go_on(self) -> None:
         """Resume what this controller held for want of data; what a person held stays held."""
         if self.rollout.state != RolloutState.HELD or self._held_by() != _CONTROLLER:
@@ -196,8 +204,8 @@ class _Order:
 
 
 def _execute(order: _Order, action: Action) -> None:
-    """Do what the judge says; a held rollout goes on first, and advances or ends at the next look."""
-    if order.rollout.state == RolloutState.HELD and action in (Action.ADVANCE, Action.PROMOTE):
+    """Do what the judge says; a held rollout goes on before it advances, and a person's hold is never promoted."""
+    if action in order.deferred:
         action = Action.CONTINUE
     deeds = {
         Action.CONTINUE: order.go_on,

@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 from prefect import flow, task
 
 from flows.references import Snapshot
+from flows.retries import is_worth_retrying
 from flows.validate import read_data_set, snapshot_of
 from flows.wiring import platform
 from infra.event_records import Drained
@@ -28,7 +29,7 @@ def collect() -> Snapshot:
     return current_snapshot()
 
 
-@task(name="move events", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(name="move events", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def move_batch() -> int:
     """Move one batch; it is deleted from the database only after the lake has it, and lands there once."""
     home = platform()

@@ -15,6 +15,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue
 from flows.channels import ChannelChoice, default_channels
 from flows.deliver import deliver
 from flows.references import Monitored
+from flows.retries import is_worth_retrying
 from flows.wiring import platform
 from infra.outbox_records import AlertRecord, IncidentRecord
 from infra.rollout_records import Champion
@@ -102,7 +103,7 @@ def judge_window(config: MonitorConfig, extra: Path | None) -> Judged:
     return Judged(results=tuple(results), as_of=as_of, action=decision.action, reasons=decision.reasons)
 
 
-@task(name="update incidents", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(name="update incidents", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def open_incidents(judged: Judged, config: MonitorConfig, channels: dict[str, ChannelChoice]) -> tuple[str, ...]:
     """Write what changed and the alerts that tell of it in one transaction; return the ids of what is open."""
     home, now = platform(), datetime.now(UTC)
@@ -122,7 +123,7 @@ def open_incidents(judged: Judged, config: MonitorConfig, channels: dict[str, Ch
     return tuple(incident.incident_id for incident in change.incidents if incident.state == "open")
 
 
-@task(name="draw report", retries=1)
+@task(name="draw report", retries=1, retry_condition_fn=is_worth_retrying)
 def draw_report(judged: Judged, extra: Path | None) -> Path:
     """Draw Evidently's report of the newest days beside as many days before them."""
     home = platform()

@@ -8,6 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.canary import reconcile
 from flows.references import Candidate, Release, Snapshot
+from flows.retries import is_worth_retrying
 from flows.train import BUNDLE_FOLDER, evaluate_bundle, read_split, track_card
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState
@@ -51,7 +52,7 @@ def release(
     return register(snapshot, challenger, candidates, is_forced=is_forced) if challenger else stay()
 
 
-@task(name="load histories", retries=1)
+@task(name="load histories", retries=1, retry_condition_fn=is_worth_retrying)
 def load_histories(snapshot: Snapshot, recipe: Recipe) -> int:
     """Bring what the gateway knows of users in line with what models learn from; live events since then stay."""
     home = platform()
@@ -59,7 +60,7 @@ def load_histories(snapshot: Snapshot, recipe: Recipe) -> int:
     return home.histories.replace_all(positives(interactions, recipe.data), secret=home.settings.user_secret())
 
 
-@task(name="crown the first champion", retries=1)
+@task(name="crown the first champion", retries=1, retry_condition_fn=is_worth_retrying)
 def crown_first(snapshot: Snapshot, candidates: list[Candidate]) -> bool:
     """Make popularity the champion of an empty registry; return whether it was empty."""
     home = platform()
@@ -87,9 +88,12 @@ def choose(candidates: list[Candidate]) -> Candidate | None:
     """Return the best candidate on validation that was not rolled back; None when none beats the one that serves.
 
     Without this last condition every repetition on the same data would put the second best on its way. Popularity is
-    the exception: whatever may be better than it meets the gate.
+    the exception: whatever may be better than it meets the gate. While a rollout is active its own challenger is the
+    only choice, so that an interrupted lifecycle takes it up again and a nightly one leaves it in peace.
     """
     home = platform()
+    if active := home.rollouts.active():
+        return next((c for c in candidates if c.digest == active.challenger.digest), None)
     champion = home.rollouts.champion()
     tried = {r.challenger.digest for r in home.rollouts.rollouts() if r.state == RolloutState.ROLLED_BACK}
     rivals = [c for c in candidates if c.recipe.model.name != _BASELINE]
@@ -98,7 +102,7 @@ def choose(candidates: list[Candidate]) -> Candidate | None:
     return max(left, key=_validation, default=None)
 
 
-@task(name="register challenger", retries=1)
+@task(name="register challenger", retries=1, retry_condition_fn=is_worth_retrying)
 def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candidate], *, is_forced: bool) -> Release:
     """Ask the gate and register the challenger, with every reason as a tag on its version."""
     home = platform()

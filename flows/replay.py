@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows import progress
 from flows.canary import judge_rollout
 from flows.references import Rolled, Snapshot
+from flows.retries import is_worth_retrying
 from flows.train import read_split
 from flows.wiring import platform
 from infra.replay import PastEvent, ReplayReport, Visit, replay, serves
@@ -86,7 +87,7 @@ def await_gateway(rollout_id: str, timeout_seconds: float = 30.0) -> None:
         sleep(0.1)
 
 
-@task(name="visit", task_run_name="visitors from {start}", retries=1)
+@task(name="visit", task_run_name="visitors from {start}", retries=1, retry_condition_fn=is_worth_retrying)
 def visit(snapshot: Snapshot, recipe: Recipe, config: ReplayConfig, start: int, rollout_id: str) -> dict[str, float]:
     """Send one batch of visitors; each is a unit of its own, named after the rollout and its number."""
     report = send(snapshot, recipe, config, start=start, prefix=rollout_id)

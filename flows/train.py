@@ -14,6 +14,7 @@ from prefect.artifacts import create_table_artifact
 
 from flows import progress
 from flows.references import Candidate, Snapshot, Trained
+from flows.retries import is_worth_retrying
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.splits import Split, split_interactions
@@ -52,7 +53,7 @@ def train(snapshot: Snapshot, recipes: list[Recipe], cause: str = "lifecycle") -
     return candidates
 
 
-@task(name="open lifecycle run", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(name="open lifecycle run", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def open_run(snapshot: Snapshot, cause: str) -> str:
     """Find or make the MLflow run that all models of this snapshot stand under."""
     tags = {"snapshot": snapshot.fingerprint, "data": snapshot.name, "cause": cause, "commit": _commit()}

@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.references import Batch, DataSet, Screened, Snapshot
+from flows.retries import is_worth_retrying
 from flows.wiring import Platform, platform
 from monitoring.quality import ValidationContext, ValidationReport, require, validate_tables
 from recmodels.data.interactions import fingerprint
@@ -76,7 +77,13 @@ def describe(screened: Screened) -> None:
     )
 
 
-@task(name="store", task_run_name="store {batch.name}", retries=2, retry_delay_seconds=[0.5, 2.0])
+@task(
+    name="store",
+    task_run_name="store {batch.name}",
+    retries=2,
+    retry_delay_seconds=[0.5, 2.0],
+    retry_condition_fn=is_worth_retrying,
+)
 def store(batch: Batch, screened: Screened) -> Snapshot:
     """Replace the batch's window in the lake; rows that are there already, the same, are left alone."""
     home = platform()
