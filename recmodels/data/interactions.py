@@ -19,6 +19,7 @@ from recmodels.data.columns import as_schema_column, describe_row
 from recmodels.data.schema import (
     CLICKED,
     EVENT_ID,
+    EXPOSED_AT,
     INTERACTIONS,
     ITEM_ID,
     LIKED,
@@ -191,7 +192,7 @@ def _is_usable(table: pa.Table, data: DataConfig) -> pa.ChunkedArray:
     usable = pc.and_(pc.is_valid(table[USER_ID]), pc.is_valid(table[ITEM_ID]))
     usable = pc.and_(usable, pc.not_equal(table[ORIGIN], ORIGIN_REPLAY))
     if data.label == "any":
-        return usable
+        return pc.and_(usable, pc.invert(_was_passed_over(table)))
     values = table[data.label]
     if values.null_count == len(values):
         known = [f.name for f in INTERACTIONS if f.name != data.label and _can_label(table, f.name)]
@@ -201,6 +202,12 @@ def _is_usable(table: pa.Table, data: DataConfig) -> pa.ChunkedArray:
         )
     is_positive = pc.greater_equal(values, data.label_minimum) if data.label in MEASURES else values
     return pc.and_(usable, pc.fill_null(is_positive, False))  # noqa: FBT003
+
+
+def _was_passed_over(table: pa.Table) -> pa.ChunkedArray:
+    """Return True for an item that was shown and not clicked: that it was shown is not the user's choice."""
+    is_exposure = pc.is_valid(table[EXPOSED_AT])
+    return pc.and_(is_exposure, pc.invert(pc.fill_null(table[CLICKED], True)))  # noqa: FBT003
 
 
 def _can_label(table: pa.Table, name: str) -> bool:

@@ -196,6 +196,16 @@ def test_replayed_rows_and_rows_without_ids_never_count() -> None:
     assert positives(nameless, DataConfig())["item_id"].to_pylist() == ["a"]
 
 
+def test_an_item_that_was_shown_and_passed_over_is_no_choice_when_any_counts() -> None:
+    shown = [datetime(2026, 1, 1, tzinfo=UTC)] * 3
+    table = interactions(
+        [("u", "a", 1), ("u", "b", 2), ("u", "c", 3), ("u", "d", 4)],
+        exposed_at=[*shown, None],
+        clicked=[True, False, None, False],
+    )
+    assert positives(table, DataConfig())["item_id"].to_pylist() == ["a", "c", "d"]
+
+
 def test_a_label_is_refused_when_the_data_has_no_value_of_it() -> None:
     table = interactions([("u", "a", 1)], clicked=[True])
     with pytest.raises(DataError, match=r"label 'liked' has no value in 1 interactions.*: any, clicked\."):
