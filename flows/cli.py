@@ -5,6 +5,7 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from threading import Event
 from typing import Annotated, Any, NoReturn
@@ -243,18 +244,17 @@ def _say_ready(name: str) -> None:
     _screen.print(f"  {name} is ready")
 
 
-def _stay() -> None:
+def _stay(watch: Callable[[], None]) -> None:
     _screen.print("\nEverything stays up until Ctrl-C.")
-    _wait_for_signal()
+    _wait_for_signal(on_second=watch)
 
 
-def _wait_for_signal(on_second: Any = None) -> None:
+def _wait_for_signal(on_second: Callable[[], None]) -> None:
     stop = Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     while not stop.wait(1.0):
-        if on_second:
-            on_second()
+        on_second()
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from flows.monitor import monitor
 from flows.references import Candidate, Trained
 from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig
-from flows.runs import seconds
+from flows.runs import demo_marker, seconds
 from flows.services import schedules_service, stack_up
 from flows.shift import shift_traffic
 from flows.train import BUNDLE_FOLDER, measure
@@ -28,7 +28,6 @@ from recmodels.data.sources.movielens import TERMS
 from recmodels.errors import StoreError
 from recmodels.presets import presets
 
-_MARKER = "demo"
 _KEPT = {"downloads", "secrets", "stack.lock", "stack.json", "logs"}
 _BAD_SEED = 7
 
@@ -40,7 +39,7 @@ def run_demo(
     webhook: str = "",
     sample: float = 1.0,
     visitors: int = 20_000,
-    on_done: Callable[[], None] | None = None,
+    on_done: Callable[[Callable[[], None]], None] | None = None,
 ) -> dict[str, Any]:
     """Run the demo and return its summary; `on_done` is called while the stack is still up.
 
@@ -50,7 +49,8 @@ def run_demo(
         webhook: Also send the alert there.
         sample: Share of the users to use.
         visitors: Most resampled visitors that a canary meets.
-        on_done: Called with everything up; the stack is stopped when it returns.
+        on_done: Called with everything up, and with what restarts services that end; the stack is stopped when it
+            returns.
 
     Raises:
         AlreadyRunningError: A stack is up over this home.
@@ -73,10 +73,10 @@ def run_demo(
             document = _acts(home, data, channels, ReplayConfig(visitors=visitors))
             document["alert"] |= {"received": receiver.received, "endpoint": receiver.url}
             document["seconds"] = seconds(terminal, started)
-            summary.print_summary(screen, document)
+            summary.print_summary(screen, document, stays_up=on_done is not None)
             if on_done:
                 stack.add(schedules_service())
-                on_done()
+                on_done(stack.watch)
     return document
 
 
@@ -133,7 +133,7 @@ def _clear(settings: Settings, screen: Console) -> None:
     """Empty a home that holds an earlier demo; leave any other data, and a demo that is still up, alone."""
     settings.root.mkdir(parents=True, exist_ok=True)
     hold_lock(settings).close()
-    marker = settings.root / _MARKER
+    marker = demo_marker(settings)
     if (settings.root / "data_set.json").exists() and not marker.exists():
         raise StoreError(
             f"the home {settings.root} holds data of your own, which the demo would mix with its own. Choose another "

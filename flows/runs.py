@@ -58,15 +58,22 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     home = connect(settings)
     data = Data(source=request.source, path=request.path, options=request.options, name=request.name)
     canary = REPLAY_CANARY if traffic == Traffic.REPLAY else CanaryConfig()
-    with progress.shown_on(screen) as terminal, nullcontext() if is_up(settings) else stack_up(settings):
+    was_up = is_up(settings)
+    demo_marker(settings).unlink(missing_ok=True)  # from now on the home holds somebody's own work
+    with progress.shown_on(screen) as terminal, nullcontext() if was_up else stack_up(settings):
         replay = ReplayConfig(visitors=request.visitors)
         outcome = lifecycle(data, recipes, traffic, canary, replay, cause="run")
         with progress.stage("monitor"):
             found = monitor()
     document = summary.summarise(home, outcome) | {"drift": summary.drift(found)}
     document["seconds"] = seconds(terminal, started)
-    summary.print_summary(screen, document)
+    summary.print_summary(screen, document, stays_up=was_up)
     return document
+
+
+def demo_marker(settings: Settings) -> Path:
+    """Return the file that marks a home as a demo's, which the next demo may empty."""
+    return settings.root / "demo"
 
 
 def seconds(terminal: progress.Terminal, started: float) -> dict[str, float]:

@@ -95,8 +95,8 @@ def urls(home: Platform) -> Document:
     }
 
 
-def print_summary(screen: Console, document: Document) -> None:
-    """Show a summary to a person."""
+def print_summary(screen: Console, document: Document, *, stays_up: bool) -> None:
+    """Show a summary to a person, with the addresses of what is still there."""
     table = Table("model", "recall@10", "ndcg@10", "bundle", title=document["data"]["name"])
     for model in document["models"]:
         name = f"[bold]{model['name']}[/]" if model["name"] == document["champion"]["name"] else model["name"]
@@ -105,13 +105,26 @@ def print_summary(screen: Console, document: Document) -> None:
     screen.print(
         f"champion: {document['champion']['name']}, version {document['champion']['version']}", highlight=False
     )
-    for title in ("canary", "bad_model", "drift", "alert"):
-        if document.get(title):
-            words = document[title].get("words") or ""
-            screen.print(f"{title.replace('_', ' ')}: {words}", highlight=False, markup=False)
-    for name, url in document["urls"].items():
-        screen.print(f"  {name.replace('_', ' '):13} {url}", highlight=False)
+    for line in _lines(document):
+        screen.print(line, highlight=False, markup=False)
+    if stays_up:
+        for name, url in document["urls"].items():
+            screen.print(f"  {name.replace('_', ' '):13} {url}", highlight=False)
+    else:
+        screen.print("Nothing runs any more; `everfeed up` brings the pages back.", highlight=False)
     screen.print(f"total {document['seconds']['total']:.0f} s", highlight=False)
+
+
+def _lines(document: Document) -> list[str]:
+    lines = [f"gate: {document['gate']['challenger'] or 'no challenger'}, {document['gate']['words']}"]
+    if document["canary"]:
+        lines.append(f"canary: {document['canary']['words']}")
+    if bad := document.get("bad_model"):
+        lines.append(f"bad model: refused by {', '.join(bad['refused_by'])}. Forced through: {bad['words']}")
+    lines.append(f"drift: {document['drift']['words']}")
+    if alert := document.get("alert"):
+        lines.append(f"alert: delivered to {alert['channel']}" if alert["delivered"] else "alert: none was due")
+    return lines
 
 
 def _model(candidate: Candidate) -> Document:

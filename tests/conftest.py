@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 _ROOT = Path(__file__).parent.parent
 
@@ -18,8 +19,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--full", action="store_true", help="run the tests marked slow too")
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    item.add_marker(pytest.mark.xdist_group(_group(item.path.relative_to(_ROOT / "tests"))))
+class _ByModule(LoadScopeScheduling):
+    """Keep a module on one worker, and everything that shares one Prefect server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.split("::", 1)[0]
+        return "tests/flows" if path.startswith("tests/flows/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
+    return _ByModule(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -28,11 +37,6 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: minutes rather than seconds; run with --full"))
-
-
-def _group(path: Path) -> str:
-    """Keep a module on one worker, and everything that shares one Prefect server."""
-    return "flows" if path.parts[0] == "flows" else str(path)
 
 
 @pytest.fixture(scope="session")
