@@ -5,6 +5,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import Any
 
+from prefect import flow
 from rich.console import Console
 
 from flows import progress, summary
@@ -20,7 +21,7 @@ from flows.services import schedules_service, stack_up
 from flows.shift import shift_traffic
 from flows.train import BUNDLE_FOLDER, measure
 from flows.webhook import receiving
-from flows.wiring import Platform, connect
+from flows.wiring import Platform, connect, platform
 from infra.processes import hold_lock
 from infra.settings import Settings
 from recmodels.bundle import swap_ids
@@ -88,7 +89,7 @@ def _acts(home: Platform, data: Data, channels: dict[str, ChannelChoice], replay
         "demo's own."
     )
     with progress.stage("bad model"):
-        document["bad_model"] = _bad_model(home, outcome, replay)
+        document["bad_model"] = show_bad_model(outcome, replay)
     with progress.stage("shift and monitor"):
         found = monitor(extra=shift_traffic(home, outcome.snapshot), channels=channels)
     document["drift"] = summary.drift(found)
@@ -96,10 +97,11 @@ def _acts(home: Platform, data: Data, channels: dict[str, ChannelChoice], replay
     return document
 
 
-def _bad_model(home: Platform, outcome: LifecycleOutcome, replay: ReplayConfig) -> dict[str, Any]:
+@flow(name="bad model", description="A model with swapped ids: refused and, forced through, rolled back.")
+def show_bad_model(outcome: LifecycleOutcome, replay: ReplayConfig) -> dict[str, Any]:
     """Show that a model with swapped ids is refused and, forced through, rolled back."""
     snapshot, candidates = outcome.snapshot, list(outcome.candidates)
-    bad = measure(_swapped(home, candidates), snapshot)
+    bad = measure(_swapped(platform(), candidates), snapshot)
     refused = release(snapshot, candidates, nominee=bad)
     forced = release(snapshot, candidates, nominee=bad, is_forced=True)
     rolled = roll_out(snapshot, forced, Traffic.REPLAY, REPLAY_CANARY, replay, cause="demo: forced")

@@ -82,7 +82,7 @@ def start_detached(settings: Settings) -> None:
         if child.poll() is not None:
             lines = log_path.read_text(errors="replace").splitlines()[-4:]
             raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
-        time.sleep(0.2)
+        time.sleep(0.5)
 
 
 def schedules_service() -> Service:

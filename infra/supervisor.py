@@ -91,7 +91,7 @@ class Stack:
             if waiting and time.monotonic() > deadline:
                 late = waiting[0].name
                 raise EverfeedError(f"{late} did not answer within {timeout_seconds:.0f} s. {self._tail(late)}")
-            time.sleep(0.1)
+            time.sleep(0.2)
 
     def add(self, service: Service) -> None:
         """Start one more service, which is watched and stopped with the others."""
