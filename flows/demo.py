@@ -2,7 +2,6 @@
 
 import shutil
 from collections.abc import Callable
-from time import perf_counter
 from typing import Any
 
 from prefect import flow
@@ -58,7 +57,6 @@ def run_demo(
         StoreError: The home holds data of one's own.
         SourceError: The data set cannot be fetched.
     """
-    started = perf_counter()
     _clear(settings, screen)
     home = connect(settings)
     screen.print(f"[dim]{TERMS}[/]", highlight=False)
@@ -73,7 +71,7 @@ def run_demo(
             channels |= webhook_channel(webhook, name="your webhook") if webhook else {}
             document = _acts(home, data, channels, ReplayConfig(visitors=visitors))
             document["alert"] |= {"received": receiver.received, "endpoint": receiver.url}
-            document["seconds"] = seconds(terminal, started)
+            document["seconds"] = seconds(terminal)
             summary.print_summary(screen, document, stays_up=on_done is not None)
             if on_done:
                 stack.add(schedules_service())
