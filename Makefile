@@ -19,7 +19,7 @@ demo: $(STAMP)
 	$(BIN)/everfeed demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder $(COVERAGE)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(COVERAGE)
 
 mutants: $(STAMP)
 	$(BIN)/python -m pytest --full tests/mutants

@@ -7,6 +7,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _ROOT = Path(__file__).parent.parent
+_ALONE = {"test_bad_input.py", "test_deployments.py", "test_shift.py"}
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two shared cores are 5 to 12 times slower
 os.environ.setdefault("DO_NOT_TRACK", "true")
@@ -20,11 +21,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class _ByModule(LoadScopeScheduling):
-    """Keep a module on one worker, and everything that shares one Prefect server."""
+    """Keep a module on one worker, and the flows that share a lived-in home; the longest modules stand alone."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
-        return "tests/flows" if path.startswith("tests/flows/") else path
+        is_shared = path.startswith("tests/flows/") and path.rsplit("/", 1)[1] not in _ALONE
+        return "tests/flows" if is_shared else path
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling:
