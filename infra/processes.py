@@ -1,5 +1,6 @@
 """What is running over one home folder, seen from outside: the record of its services, and how leftovers are ended."""
 
+import atexit
 import fcntl
 import logging
 import os
@@ -137,7 +138,9 @@ def answers(url: str, ready_path: str) -> bool:
 @cache
 def _client() -> httpx.Client:
     """Return one client for all looks: making one costs 30 ms, mostly for certificates that loopback never needs."""
-    return httpx.Client(timeout=2.0, trust_env=False, verify=False)  # noqa: S501 - plain http on this machine
+    client = httpx.Client(timeout=2.0, trust_env=False, verify=False)  # noqa: S501 - plain http on this machine
+    atexit.register(client.close)
+    return client
 
 
 def created_at(pid: int) -> float:
