@@ -112,7 +112,6 @@ class Release(Reference):
     refused_by: tuple[str, ...] = ()
     """Names of the failed checks."""
     is_forced: bool = False
-    is_bootstrap: bool = False
     comparison: str = ""
     """Challenger against champion, in words."""
 
