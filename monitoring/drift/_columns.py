@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from monitoring.drift._rows import Coded, Rows, numbers
+from monitoring.drift._rows import Coded, Rows, divide, numbers
 from monitoring.drift.series import Array, Scale, Series
 from recmodels.data import schema
 
@@ -26,7 +26,7 @@ def null_series(rows: Rows) -> Iterator[Series]:
                 f"{column}_null_share",
                 "data",
                 Scale.SHARE,
-                _divide(nulls, counts),
+                divide(nulls, counts),
                 counts,
                 about=f"share of rows without {column}",
             )
@@ -40,13 +40,13 @@ def amount_series(rows: Rows) -> Iterator[Series]:
         values = numbers(rows.table[column])
         keep = np.isfinite(values)
         scale = Scale.LEVEL if column == schema.RATING else Scale.AMOUNT
-        yield _mean(rows, values, keep, name=f"{column}_mean", scale=scale, about=f"mean {column}")
+        yield mean_of(rows, values, keep, name=f"{column}_mean", scale=scale, about=f"mean {column}")
         if column == schema.WATCH_SECONDS:
             for q in _QUANTILES:
                 name = f"{column}_p{round(q * 100)}"
                 yield _quantile(rows, values, keep, q=q, name=name, about=f"{column}, {round(q * 100)} % quantile")
         else:
-            yield _spread(rows, values, keep, name=f"{column}_deviation", about=f"standard deviation of {column}")
+            yield spread_of(rows, values, keep, name=f"{column}_deviation", about=f"standard deviation of {column}")
 
 
 def rate_series(rows: Rows) -> Iterator[Series]:
@@ -54,7 +54,7 @@ def rate_series(rows: Rows) -> Iterator[Series]:
     for column in schema.FEEDBACK_COLUMNS:
         if rows.present(column):
             values = numbers(rows.table[column])
-            yield _rate(rows, values, np.isfinite(values), name=f"{column}_rate", about=f"share of rows {column}")
+            yield rate_of(rows, values, np.isfinite(values), name=f"{column}_rate", about=f"share of rows {column}")
 
 
 def sliced_series(rows: Rows, surfaces: Coded, names: list[str]) -> Iterator[Series]:
@@ -69,37 +69,42 @@ def sliced_series(rows: Rows, surfaces: Coded, names: list[str]) -> Iterator[Ser
             label = f"surface={surface}"
             if column in AMOUNTS:
                 scale = Scale.LEVEL if column == schema.RATING else Scale.AMOUNT
-                yield _mean(rows, values, keep, name=f"{column}_mean", scale=scale, about=f"mean {column}", part=label)
+                yield mean_of(
+                    rows, values, keep, name=f"{column}_mean", scale=scale, about=f"mean {column}", part=label
+                )
             else:
-                yield _rate(rows, values, keep, name=f"{column}_rate", about=f"share of rows {column}", part=label)
+                yield rate_of(rows, values, keep, name=f"{column}_rate", about=f"share of rows {column}", part=label)
 
 
-def _mean(
+def mean_of(
     rows: Rows, values: Array, keep: NDArray[np.bool_], *, name: str, scale: Scale, about: str, part: str = ""
 ) -> Series:
+    """Return the daily mean of the rows in `keep`."""
     count, mean, variance = _moments(rows, values, keep)
-    errors = np.sqrt(_divide(variance, count))
+    errors = np.sqrt(divide(variance, count))
     return Series(name, "data", scale, mean, count, errors, slice=part, about=about)
 
 
-def _spread(rows: Rows, values: Array, keep: NDArray[np.bool_], *, name: str, about: str) -> Series:
+def spread_of(rows: Rows, values: Array, keep: NDArray[np.bool_], *, name: str, about: str) -> Series:
+    """Return the daily standard deviation of the rows in `keep`."""
     count, _, variance = _moments(rows, values, keep)
     deviation = np.sqrt(variance)
-    return Series(name, "data", Scale.LEVEL, deviation, count, _divide(deviation, np.sqrt(2 * count)), about=about)
+    return Series(name, "data", Scale.LEVEL, deviation, count, divide(deviation, np.sqrt(2 * count)), about=about)
 
 
 def _moments(rows: Rows, values: Array, keep: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
     filled = np.where(keep, values, 0.0)
     count = rows.by_day(keep)
-    mean = _divide(rows.by_day(filled), count)
+    mean = divide(rows.by_day(filled), count)
     centred = np.where(keep, values - np.nan_to_num(mean)[rows.day], 0.0)
-    return count, mean, _divide(rows.by_day(centred**2), count)
+    return count, mean, divide(rows.by_day(centred**2), count)
 
 
-def _rate(rows: Rows, values: Array, keep: NDArray[np.bool_], *, name: str, about: str, part: str = "") -> Series:
+def rate_of(rows: Rows, values: Array, keep: NDArray[np.bool_], *, name: str, about: str, part: str = "") -> Series:
+    """Return the daily share of ones among the rows in `keep`."""
     count = rows.by_day(keep)
     hits = rows.by_day(np.where(keep, values, 0.0))
-    return Series(name, "population", Scale.SHARE, _divide(hits, count), count, slice=part, about=about)
+    return Series(name, "population", Scale.SHARE, divide(hits, count), count, slice=part, about=about)
 
 
 def _quantile(rows: Rows, values: Array, keep: NDArray[np.bool_], *, q: float, name: str, about: str) -> Series:
@@ -111,7 +116,3 @@ def _quantile(rows: Rows, values: Array, keep: NDArray[np.bool_], *, q: float, n
     result = np.full(len(rows.days), np.nan)
     result[filled] = ordered[(starts + np.floor(q * np.maximum(count - 1, 0)).astype(np.int64))[filled]]
     return Series(name, "data", Scale.AMOUNT, result, count.astype(np.float64), about=about)
-
-
-def _divide(a: Array, b: Array) -> Array:
-    return np.asarray(np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0), dtype=np.float64)

@@ -105,6 +105,16 @@ def numbers(column: pa.ChunkedArray) -> Array:
     return np.asarray(pc.fill_null(pc.cast(column, pa.float64()), np.nan).to_numpy(), dtype=np.float64)
 
 
+def sums(day: NDArray[np.int64], weights: NDArray[np.generic], *, days: int) -> Array:
+    """Sum weights by day, (D,)."""
+    return np.asarray(np.bincount(day, weights.astype(np.float64), days), dtype=np.float64)
+
+
+def divide(a: Array, b: Array) -> Array:
+    """Return a / b, NaN where b is 0."""
+    return np.asarray(np.divide(a, b, out=np.full(len(a), np.nan), where=b > 0), dtype=np.float64)
+
+
 def pair_counts(rows: Rows, codes: NDArray[np.int64], size: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Array]:
     """Count rows by (day, code): the days, codes and counts of the pairs that occur, sorted by day."""
     pairs, counts = np.unique(rows.day * size + codes, return_counts=True)
