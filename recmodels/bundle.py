@@ -6,23 +6,29 @@ Nothing in a bundle is about a person, a place or the time it was made, so the s
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
-from recmodels.data.schema import ITEM_ID
+from recmodels.arrays import is_tame, read_arrays
+from recmodels.data.histories import Histories
+from recmodels.data.schema import ITEM_ID, SAFETY, SAFETY_LEVELS, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, Vocabulary
 from recmodels.errors import BundleError, DataError
 from recmodels.manifest import FORMAT_VERSION, MAX_BYTES, Manifest, publish, seal, verify
+from recmodels.memory import forecast_bytes
 from recmodels.recipe import Recipe
-from recmodels.scorers import Scorer, load_scorer
+from recmodels.retrieval.choice import Choice, choose, exact_for
+from recmodels.retrieval.config import RetrievalConfig
+from recmodels.scorers import EncoderScorer, Scorer, load_scorer
+from recmodels.tables import read_table
 
 __all__ = ["Bundle", "Manifest", "load_bundle", "swap_ids", "write_bundle"]
 
@@ -30,6 +36,7 @@ _ITEMS = "items.parquet"
 _VOCABULARY = "vocabulary.parquet"
 _COUNTS = "counts.safetensors"
 _SCORER = "scorer"
+_PROBES = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +73,7 @@ def write_bundle(
     snapshot: str,
     trained_until: datetime,
     metrics: Mapping[str, float],
+    probes: Histories | None = None,
 ) -> str:
     """Write a bundle to ``root/<digest>/`` and return its digest.
 
@@ -82,7 +90,13 @@ def write_bundle(
         snapshot: Fingerprint of the data.
         trained_until: The cutoff (UTC).
         metrics: Validation metrics; finite numbers.
+        probes: Histories that the recall of an approximate index is measured with, such as those it was trained on;
+            None draws some from the items by their counts.
     """
+    choice = None
+    if isinstance(scorer, EncoderScorer):
+        choice = _search_for(scorer, recipe.retrieval, item_counts=item_counts, probes=probes)
+        scorer = replace(scorer, graph=choice.graph)
     manifest = Manifest(
         format_version=FORMAT_VERSION,
         model=recipe.model.name,
@@ -93,6 +107,7 @@ def write_bundle(
         trained_until=trained_until,
         metrics=dict(metrics),
         num_items=len(vocabulary),
+        retrieval=None if choice is None else choice.report,
         files={},
     )
     return _write(root, manifest, scorer=scorer, vocabulary=vocabulary, items=items, item_counts=item_counts)
@@ -104,19 +119,22 @@ def load_bundle(root: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Bundl
     Args:
         root: Folder of all bundles.
         digest: The bundle that is wanted, from a source that is trusted, such as the rollouts table.
-        max_bytes: Refuse a bundle larger than this.
+        max_bytes: Refuse a bundle larger than this, in its files or, by a forecast, in memory.
 
     Raises:
-        BundleError: The bundle is missing, incomplete, altered, too large, of a newer format, or not what the
-            digest says.
+        BundleError: The bundle is missing, incomplete, altered, too large, of a newer format, not what the digest
+            says, or holds what no model of ours writes.
     """
     folder, manifest = root / digest, verify(root, digest, max_bytes=max_bytes)
     try:
-        vocabulary = Vocabulary.from_table(pq.read_table(folder / _VOCABULARY))
-        items = pq.read_table(folder / _ITEMS)
-        item_counts = load_file(folder / _COUNTS)["item_counts"]
-    except (OSError, KeyError, pa.ArrowException, SafetensorError, DataError) as error:
-        raise BundleError(f"bundle {digest[:12]} cannot be read ({error!r}). Train the model again.") from error
+        _check_size(folder, manifest, max_bytes=max_bytes)
+        rows = manifest.num_items
+        vocabulary = Vocabulary.from_table(read_table(folder / _VOCABULARY, rows=rows, max_bytes=max_bytes))
+        items = read_table(folder / _ITEMS, rows=rows, max_bytes=max_bytes)
+        item_counts = _counts(folder / _COUNTS)
+        _check_items(items)
+    except (OSError, ValueError, pa.ArrowException, DataError) as error:
+        raise BundleError(f"bundle {digest[:12]} cannot be read: {error}. Train the model again.") from error
     scorer = load_scorer(manifest.scorer, folder / _SCORER)
     _check_alignment(digest, vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
     return Bundle(digest, folder, manifest, vocabulary, items, item_counts, scorer)
@@ -174,6 +192,53 @@ def _write(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return digest
+
+
+def _search_for(
+    scorer: EncoderScorer, config: RetrievalConfig, *, item_counts: NDArray[np.int64], probes: Histories | None
+) -> Choice:
+    vectors = scorer.item_vectors[FIRST_ITEM:]
+    if not config.wants_graph(len(vectors)) or not is_tame(vectors):
+        return exact_for(len(vectors))
+    if probes is None or not len(probes):
+        chosen = _drawn(item_counts, length=scorer.max_length)
+    else:
+        chosen = probes.take(np.linspace(0, len(probes) - 1, min(_PROBES, len(probes))).astype(np.int64))
+    return choose(vectors, config, queries=scorer.queries(chosen))
+
+
+def _drawn(item_counts: NDArray[np.int64], *, length: int) -> Histories:
+    """Return histories of items drawn by their counts, the same ones every time."""
+    rng = np.random.default_rng(0)
+    weights = item_counts[FIRST_ITEM:] + 1.0
+    drawn = rng.choice(len(weights), size=(_PROBES, length), p=weights / weights.sum()) + FIRST_ITEM
+    ends = np.arange(1, _PROBES + 1) * length
+    return Histories(drawn.astype(np.int32).ravel(), np.arange(drawn.size), ends - length, ends)
+
+
+def _check_size(folder: Path, manifest: Manifest, *, max_bytes: int) -> None:
+    forecast = forecast_bytes(folder, num_items=manifest.num_items)
+    if forecast > max_bytes:
+        raise BundleError(
+            f"bundle {folder.name[:12]} would take about {forecast} bytes of memory; at most {max_bytes} are given to "
+            "one bundle. Raise max_bytes, or train on fewer items."
+        )
+
+
+def _counts(path: Path) -> NDArray[np.int64]:
+    counts: NDArray[np.int64] = read_arrays(path, {"item_counts": (np.int64, 1)})["item_counts"]
+    if counts.min(initial=0) < 0:
+        raise ValueError(f"{path.name}: 'item_counts' holds {counts.min()}, expected no count below 0")
+    return counts
+
+
+def _check_items(items: pa.Table) -> None:
+    for name in (ITEM_ID, SAFETY, SURFACE):
+        if name not in items.column_names or items.schema.field(name).type != pa.string():
+            raise ValueError(f"{_ITEMS}: it has the columns {items.schema.names}, expected {name!r} as text")
+    labels = pc.unique(items[SAFETY]).to_pylist()
+    if strange := [label for label in labels if label not in SAFETY_LEVELS]:
+        raise ValueError(f"{_ITEMS}: {SAFETY!r} holds {strange[:3]}, expected {', '.join(SAFETY_LEVELS)}")
 
 
 def _check_alignment(

@@ -15,8 +15,11 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import BundleError
+from recmodels.retrieval.config import RetrievalReport
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of what is written; 2 added `retrieval`."""
+_READABLE = (1, 2)
 MAX_BYTES = 8 * 2**30
 """Largest bundle that is read unless the caller says otherwise."""
 
@@ -47,6 +50,8 @@ class Manifest(BaseModel):
     metrics: dict[str, float]
     """Validation metrics of the model."""
     num_items: int
+    retrieval: RetrievalReport | None = None
+    """How the items are searched; None for a model without item vectors, whose items are all scored."""
     note: str = ""
     """What was done to the bundle after training; empty for a bundle as it was trained."""
     files: dict[str, str]
@@ -111,10 +116,10 @@ def _read_manifest(folder: Path, digest: str) -> Manifest:
         raise BundleError(f"bundle {digest[:12]}: {_MANIFEST} is not the one that the digest names. {_RESTORE}")
     try:
         version = json.loads(text)["format_version"]
-        if version != FORMAT_VERSION:
+        if version not in _READABLE:
             raise BundleError(
-                f"bundle {digest[:12]} has format version {version!r}; this Everfeed reads {FORMAT_VERSION}. "
-                f"Upgrade Everfeed, or train the model again with this one."
+                f"bundle {digest[:12]} has format version {version!r}; this Everfeed reads "
+                f"{', '.join(map(str, _READABLE))}. Upgrade Everfeed, or train the model again with this one."
             )
         return Manifest.model_validate_json(text)
     except (ValidationError, ValueError, KeyError, TypeError) as error:

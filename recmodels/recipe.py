@@ -1,4 +1,4 @@
-"""The whole definition of a run: data, split, model, trainer, evaluation, gate. Its hash is the run's identity."""
+"""The whole definition of a run: data, split, model, trainer, search, evaluation, gate. Its hash is its identity."""
 
 import hashlib
 import json
@@ -21,6 +21,7 @@ from pydantic import (
 from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
 from recmodels.models import MODELS
+from recmodels.retrieval.config import RetrievalConfig
 
 
 def _utc(moment: datetime) -> datetime:
@@ -131,6 +132,7 @@ class Recipe(Config):
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
     trainer: TrainerConfig = TrainerConfig()
+    retrieval: RetrievalConfig = RetrievalConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     refit: bool = False

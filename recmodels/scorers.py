@@ -8,25 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import onnxruntime as ort
 from numpy.typing import NDArray
-from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
-from safetensors import SafetensorError
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 from scipy import sparse
 
+from recmodels.arrays import check_finite, read_arrays
 from recmodels.data.batches import pad
 from recmodels.data.histories import Histories
-from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.data.vocabulary import FIRST_ITEM, PADDING
+from recmodels.encoder_graph import Encoder
 from recmodels.errors import BundleError
+from recmodels.retrieval.coarse import CoarseScores, suits
+from recmodels.retrieval.graph import GRAPH, ItemGraph
 
 _ARRAYS = "arrays.safetensors"
 _SETTINGS = "scorer.json"
 _ENCODER = "encoder.onnx"
-_ONNX_ERRORS = (ort_errors.Fail, ort_errors.InvalidArgument, ort_errors.InvalidGraph, ort_errors.InvalidProtobuf)
+_LONGEST = 10_000  # events of a history that an encoder may ask for
 _CHUNK = 256  # histories an ONNX Runtime call: keeps attention's (chunk, heads, L, L) within tens of MB
 
 
@@ -79,7 +80,9 @@ class StaticScorer:
     @classmethod
     def load(cls, folder: Path) -> "StaticScorer":
         """Read what `save` wrote."""
-        return cls(_arrays(folder)["scores"])
+        scores = read_arrays(folder / _ARRAYS, {"scores": (np.float32, 1)})["scores"]
+        check_finite(scores[FIRST_ITEM:], file=_ARRAYS, name="scores")
+        return cls(scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,9 +106,28 @@ class ItemItemScorer:
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V); an empty history scores 0 everywhere, so that its ranking is by item index."""
+        return _without_specials(self.sums(histories, self.weights))
+
+    def sums(self, histories: Histories, weights: sparse.csr_array) -> NDArray[np.float32]:
+        """Return the sum of a table's rows over the distinct items of each history that count.
+
+        Args:
+            histories: B rows.
+            weights: (V, C) CSR float32.
+
+        Returns:
+            (B, C), added up in the order of the item indices, so that equal histories give equal bits.
+        """
         recent = known_items(histories).last(self.history_length) if self.history_length else histories
-        scores: NDArray[np.float32] = (item_matrix(recent, self.vocabulary_size) @ self.weights).toarray()
-        return _without_specials(scores)
+        rows, items = _distinct(recent, self.vocabulary_size)
+        first = weights.indptr[items]
+        counts = weights.indptr[items + 1] - first
+        ends = np.cumsum(counts)
+        places = np.repeat(first - (ends - counts), counts) + np.arange(counts.sum())
+        sums = np.zeros((len(recent), weights.shape[1]), dtype=np.float32)
+        starts = np.repeat(rows * weights.shape[1], counts)
+        np.add.at(sums.ravel(), starts + weights.indices[places], weights.data[places])
+        return sums
 
     def save(self, folder: Path) -> None:
         """Write the three arrays of the CSR matrix as safetensors, and the length as JSON."""
@@ -123,11 +145,17 @@ class ItemItemScorer:
     @classmethod
     def load(cls, folder: Path) -> "ItemItemScorer":
         """Read what `save` wrote."""
-        arrays = _arrays(folder)
+        arrays = read_arrays(
+            folder / _ARRAYS, {"values": (np.float32, 1), "columns": (np.int32, 1), "offsets": (np.int64, 1)}
+        )
+        check_finite(arrays["values"], file=_ARRAYS, name="values")
         size = len(arrays["offsets"]) - 1
-        weights = sparse.csr_array((arrays["values"], arrays["columns"], arrays["offsets"]), shape=(size, size))
-        weights.check_format(full_check=True)
-        return cls(weights, int(_settings(folder)["history_length"]))
+        try:
+            weights = sparse.csr_array((arrays["values"], arrays["columns"], arrays["offsets"]), shape=(size, size))
+            weights.check_format(full_check=True)
+        except ValueError as error:
+            raise ValueError(f"{_ARRAYS}: it is not a table of {size} rows and columns ({error})") from error
+        return cls(weights, _setting(folder, "history_length", least=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -141,11 +169,15 @@ class EncoderScorer:
         encoder: Bytes of the ONNX graph.
         item_vectors: (V, D) float32; row 0 is also what starts an empty history.
         max_length: Only the last so many events of a history are encoded.
+        graph: Finds items near a query without scoring all; None for exact search.
+        coarse: Tells for exact search which items need to be scored in full; None where all are.
     """
 
     encoder: bytes
     item_vectors: NDArray[np.float32]
     max_length: int
+    graph: ItemGraph | None = None
+    coarse: CoarseScores | None = None
     kind: str = field(default="encoder", init=False)
 
     @property
@@ -154,44 +186,58 @@ class EncoderScorer:
         return len(self.item_vectors)
 
     @cached_property
-    def _session(self) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return ort.InferenceSession(self.encoder, options, providers=["CPUExecutionProvider"])
+    def compiled(self) -> Encoder:
+        """The encoder, ready to run."""
+        return Encoder(self.encoder)
 
     def queries(self, histories: Histories) -> NDArray[np.float32]:
-        """Return each history's vector, (B, D). Histories are encoded in chunks of like length."""
-        recent = known_items(histories).last(self.max_length)
-        lengths = recent.lengths
-        order = np.argsort(lengths, kind="stable")
-        queries = np.empty((len(recent), self.item_vectors.shape[1]), dtype=np.float32)
+        """Return each history's vector, (B, D). Many histories are encoded in chunks of like length."""
+        known = known_items(histories)
+        if len(known) <= _CHUNK:
+            return self._encode(known)
+        order = np.argsort(known.lengths, kind="stable")
+        queries = np.empty((len(known), self.item_vectors.shape[1]), dtype=np.float32)
         for start in range(0, len(order), _CHUNK):
             rows = order[start : start + _CHUNK]
-            items = pad(recent.take(rows), length=max(int(lengths[rows[-1]]), 1))  # (b, L)
-            inputs = {"vectors": self.item_vectors[items], "is_item": items != 0}
-            queries[rows] = self._session.run(["query"], inputs)[0]
+            queries[rows] = self._encode(known.take(rows))
         return queries
+
+    def _encode(self, known: Histories) -> NDArray[np.float32]:
+        longest = int(known.lengths.max(initial=1))
+        items = pad(known, length=max(1, min(longest, self.max_length)))  # (b, L)
+        return self.compiled.run(self.item_vectors[items], items != PADDING)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V)."""
-        scores: NDArray[np.float32] = self.queries(histories) @ self.item_vectors.T
+        return self.score_queries(self.queries(histories))
+
+    def score_queries(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return (B, V) of encoded histories."""
+        with np.errstate(over="ignore", invalid="ignore"):  # the ranker flags what is not finite
+            scores: NDArray[np.float32] = queries @ self.item_vectors.T
         return _without_specials(scores)
 
     def save(self, folder: Path) -> None:
-        """Write the graph, the vectors and the length."""
+        """Write the encoder, the vectors, the length and, where there is one, the graph."""
         (folder / _ENCODER).write_bytes(self.encoder)
         save_file({"item_vectors": self.item_vectors}, folder / _ARRAYS)
         _write_settings(folder, {"max_length": self.max_length})
+        if self.graph is not None:
+            self.graph.save(folder)
 
     @classmethod
     def load(cls, folder: Path) -> "EncoderScorer":
-        """Read what `save` wrote; the graph is compiled here rather than at the first request."""
-        scorer = cls(
-            (folder / _ENCODER).read_bytes(), _arrays(folder)["item_vectors"], int(_settings(folder)["max_length"])
-        )
-        assert scorer._session is not None
+        """Read what `save` wrote; the encoder is compiled and tried here rather than at the first request."""
+        vectors = read_arrays(folder / _ARRAYS, {"item_vectors": (np.float32, 2)})["item_vectors"]
+        check_finite(vectors, file=_ARRAYS, name="item_vectors")
+        graph = ItemGraph.load(folder, vectors[FIRST_ITEM:]) if (folder / GRAPH).exists() else None
+        coarse = CoarseScores(vectors) if suits(vectors) else None
+        max_length = _setting(folder, "max_length", least=1)
+        scorer = cls((folder / _ENCODER).read_bytes(), vectors, max_length, graph, coarse)
+        try:
+            scorer.compiled.try_out(embedding_dim=vectors.shape[1], max_length=max_length)
+        except ValueError as error:
+            raise ValueError(f"{_ENCODER}: {error}") from error
         return scorer
 
 
@@ -212,8 +258,8 @@ def load_scorer(kind: str, folder: Path) -> Scorer:
         raise BundleError(f"scorer kind {kind!r} is not known. Known: {', '.join(sorted(_LOADERS))}.")
     try:
         return _LOADERS[kind](folder)
-    except (OSError, KeyError, ValueError, SafetensorError, *_ONNX_ERRORS) as error:
-        raise BundleError(f"the {kind} scorer cannot be read ({error!r}). Build the bundle again.") from error
+    except (OSError, ValueError) as error:
+        raise BundleError(f"the {kind} scorer cannot be read: {error}. Build the bundle again.") from error
 
 
 def known_items(histories: Histories) -> Histories:
@@ -228,15 +274,28 @@ def known_items(histories: Histories) -> Histories:
     return Histories(histories.items[kept], histories.timestamps[kept], np.concatenate([[0], ends[:-1]]), ends)
 
 
+def is_blank(histories: Histories) -> NDArray[np.bool_]:
+    """Return which histories hold no known item, (B,)."""
+    rows, items = histories.flat()
+    blank = np.ones(len(histories), dtype=np.bool_)
+    blank[rows[items >= FIRST_ITEM]] = False
+    return blank
+
+
 def item_matrix(histories: Histories, vocabulary_size: int) -> sparse.csr_array:
     """Return which items each history holds, (B, V) CSR of float32 ones; repeats count once, unknown items not."""
+    row, column = _distinct(histories, vocabulary_size)
+    offsets = np.searchsorted(row, np.arange(len(histories) + 1))
+    ones = np.ones(len(row), dtype=np.float32)
+    return sparse.csr_array((ones, column, offsets), shape=(len(histories), vocabulary_size))
+
+
+def _distinct(histories: Histories, vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the row and the item of each known item of each history once, by row and item."""
     rows, items = histories.flat()
     known = items >= FIRST_ITEM
     keys = np.unique(rows[known] * vocabulary_size + items[known])
-    row, column = np.divmod(keys, vocabulary_size)
-    offsets = np.searchsorted(row, np.arange(len(histories) + 1))
-    ones = np.ones(len(keys), dtype=np.float32)
-    return sparse.csr_array((ones, column, offsets), shape=(len(histories), vocabulary_size))
+    return np.divmod(keys, vocabulary_size)
 
 
 def _without_specials(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -244,14 +303,15 @@ def _without_specials(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     return scores
 
 
-def _arrays(folder: Path) -> dict[str, NDArray[Any]]:
-    arrays: dict[str, NDArray[Any]] = load_file(folder / _ARRAYS)
-    return arrays
-
-
-def _settings(folder: Path) -> dict[str, int]:
-    settings: dict[str, int] = json.loads((folder / _SETTINGS).read_text())
-    return settings
+def _setting(folder: Path, name: str, *, least: int) -> int:
+    try:
+        settings = json.loads((folder / _SETTINGS).read_bytes())
+        value = settings[name]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{_SETTINGS}: it holds no {name!r} ({error!r})") from error
+    if type(value) is not int or not least <= value <= _LONGEST:
+        raise ValueError(f"{_SETTINGS}: {name!r} is {value!r}, expected a whole number from {least} to {_LONGEST}")
+    return value
 
 
 def _write_settings(folder: Path, settings: dict[str, int]) -> None:

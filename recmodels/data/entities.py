@@ -5,6 +5,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from recmodels.data.columns import as_schema_column
+from recmodels.data.interactions import connect
 from recmodels.data.schema import ITEM_ID, ITEMS, SAFETY, SAFETY_LEVELS, USER_ID, USERS
 from recmodels.errors import DataError
 
@@ -49,6 +50,21 @@ def normalise_users(table: pa.Table | None, interactions: pa.Table, *, source: s
     schema = pa.schema([*USERS, *attributes])
     known = _converted(rows, schema, key=USER_ID, source=source)
     return _with_missing_ids(known, interactions[USER_ID], key=USER_ID).cast(schema)
+
+
+def changed_items(held: pa.Table, items: pa.Table) -> pa.Table:
+    """Return the rows of `items` that `held` does not have, or has with other facts; sorted by id.
+
+    Args:
+        held: Rows in the schema `ITEMS`.
+        items: Rows in the schema `ITEMS`.
+    """
+    names = ", ".join(ITEMS.names)
+    query = f"SELECT {names} FROM items EXCEPT SELECT {names} FROM held ORDER BY {ITEM_ID}"  # noqa: S608 - the contract
+    with connect() as connection:
+        connection.register("held", held)
+        connection.register("items", items)
+        return connection.sql(query).to_arrow_table().cast(ITEMS)
 
 
 def _converted(table: pa.Table, schema: pa.Schema, *, key: str, source: str) -> pa.Table:

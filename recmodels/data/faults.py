@@ -13,6 +13,9 @@ from recmodels.data import schema
 from recmodels.errors import DataError
 
 
+_MICROSECONDS_A_DAY = 86_400_000_000
+
+
 def scale_column(table: pa.Table, column: str, *, factor: float) -> pa.Table:
     """Multiply a numeric column, as a changed unit does: 1000 for seconds that became milliseconds, 2 for 1-5 stars.
 
@@ -83,6 +86,19 @@ def drop_surface(table: pa.Table, surface: str) -> pa.Table:
 def drop_rows(table: pa.Table, *, share: float, seed: int) -> pa.Table:
     """Lose `share` of the events, as a full queue does."""
     return table.filter(pa.array(~_hit(table.num_rows, share, seed)))
+
+
+def delay_labels(table: pa.Table, *, seconds: float) -> pa.Table:
+    """Take back the feedback of events in the last `seconds` of each UTC day, as labels that arrive late look that day.
+
+    What people did is then false rather than null: nothing tells that it is still to come.
+    """
+    micros = pc.cast(table[schema.TIMESTAMP], pa.int64()).to_numpy()
+    is_late = pa.array(micros % _MICROSECONDS_A_DAY >= _MICROSECONDS_A_DAY - int(seconds * 1e6))
+    for column in schema.FEEDBACK_COLUMNS:
+        known = pc.and_(is_late, pc.is_valid(table[column]))
+        table = _set(table, column, pc.if_else(known, pa.scalar(False), table[column]))
+    return table
 
 
 def add_bots(table: pa.Table, *, users_share: float, events_each: int, items: int, seed: int) -> pa.Table:

@@ -48,6 +48,7 @@ SCORE = "score"
 PROPENSITY = "propensity"
 IS_FALLBACK = "is_fallback"
 LATENCY_SECONDS = "latency_seconds"
+SEGMENT_VERSION = "segment_version"
 KIND = "kind"
 VALUE = "value"
 
@@ -129,9 +130,11 @@ IMPRESSIONS = pa.schema(
         _column(IS_FALLBACK, pa.bool_(), required=True),
         _column(LATENCY_SECONDS, pa.float64(), required=True),
         _column(ORIGIN, pa.string(), required=True),
+        _column(SEGMENT_VERSION, pa.int32()),
     ]
 )
-"""One row per item shown, written by the gateway. `user_key` is an HMAC of the user id, never the id."""
+"""One row per item shown, written by the gateway. `user_key` is an HMAC of the user id, never the id, and
+`segment_version` that of the segment of new items where the list held one of them."""
 
 OUTCOMES = pa.schema(
     [

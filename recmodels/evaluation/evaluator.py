@@ -1,7 +1,7 @@
 """The evaluation of a bundle, through the very path that serves it: lists, then users, then the mean over users."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -32,6 +32,7 @@ def evaluate(
     config: EvaluationConfig,
     seed: int,
     vocabulary: Vocabulary | None = None,
+    blocked: Collection[str] = (),
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a bundle on queries.
@@ -44,6 +45,8 @@ def evaluate(
         vocabulary: The vocabulary that the indices of `queries` belong to. It is needed whenever it is not known to be
             the bundle's own, as with a champion of an earlier snapshot: items travel by raw id, and one that the
             bundle does not know becomes a miss. None means that it is the bundle's own.
+        blocked: Ids that may not be shown by what is known today. Those that the bundle itself calls blocked are
+            filtered; one that it does not know to be blocked may be listed, and is counted.
         on_progress: Told after each batch how many queries of how many are ranked.
 
     Raises:
@@ -66,7 +69,6 @@ def evaluate(
     counts = {k: metrics.count_recommended(ranked.lists, k=k, size=bundle.vocabulary.size) for k in config.top_ks}
     spread = {f"coverage_at_{k}": metrics.coverage(counts[k]) for k in counts}
     spread |= {f"gini_at_{k}": metrics.gini(counts[k]) for k in counts}
-    blocked = _blocked(bundle)
     return Evaluation(
         metrics=_column_means(per_user) | spread,
         intervals=_intervals(per_user, config, seed),
@@ -80,7 +82,7 @@ def evaluate(
         num_users=len(users.ids),
         num_queries=len(queries),
         missing_target_share=float((asked.targets.flat().items == UNKNOWN).mean()),
-        blocked_shown=int(blocked[ranked.lists].sum()),
+        blocked_shown=int(_blocked(bundle, also=blocked)[ranked.lists].sum()),
         non_finite=int(ranked.non_finite.sum()),
         recommended_counts=counts[min(counts)],
         queries_digest=_digest(queries, remove_seen=config.remove_seen),
@@ -216,9 +218,12 @@ def _stack(sliced: list[tuple[str, int, pa.Table]], *, like: pa.Table) -> pa.Tab
     return pa.concat_tables([schema.empty_table(), *tables])
 
 
-def _blocked(bundle: Bundle) -> NDArray[np.bool_]:
+def _blocked(bundle: Bundle, *, also: Collection[str] = ()) -> NDArray[np.bool_]:
     safety = np.array(bundle.items[SAFETY].to_pylist(), dtype=np.str_)
-    return np.concatenate([np.zeros(FIRST_ITEM, dtype=np.bool_), safety == "blocked"])
+    is_blocked = np.concatenate([np.zeros(FIRST_ITEM, dtype=np.bool_), safety == "blocked"])
+    is_blocked[bundle.vocabulary.encode(list(also))] = True
+    is_blocked[:FIRST_ITEM] = False  # where ids end up that the bundle does not know
+    return is_blocked
 
 
 def _check_indices(queries: Queries, size: int) -> None:

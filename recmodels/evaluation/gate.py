@@ -4,45 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, Field
+from recmodels.evaluation.gate_config import GateConfig
 
 if TYPE_CHECKING:
     from recmodels.evaluation.comparison import Comparison
     from recmodels.evaluation.evaluator import Evaluation
+    from recmodels.evaluation.footprint import Footprint
 
-
-class GateConfig(BaseModel):
-    """What a model must reach before it may meet a user."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    metric: str = "ndcg_at_10"
-    """The metric that the quality checks read."""
-    minimum_users: int = Field(20, ge=2)
-    """Fewest test users on which a model is judged."""
-    minimum_queries: int = Field(50, ge=1)
-    """Fewest test queries on which a model is judged."""
-    minimum_value: float = Field(0.0, ge=0, lt=1)
-    """The metric must be above this value, whatever the data."""
-    chance_factor: float = Field(2.0, ge=0)
-    """The metric must be at least this many times that of a random order of the same catalogue."""
-    floor_share: float = Field(0.5, ge=0)
-    """The metric must be at least this share of recent popularity's."""
-    maximum_relative_drop: float = Field(0.1, ge=0, le=1)
-    """Largest fall below the champion, relative to it, that is let through while it is not significant."""
-    minimum_coverage: float = Field(0.0, ge=0, le=1)
-    """Smallest share of the catalogue that must be shown to somebody."""
-    champion_coverage_share: float = Field(0.5, ge=0)
-    """Smallest coverage as a share of the champion's."""
-    maximum_gini: float | None = Field(None, ge=0, le=1)
-    """Largest Gini coefficient of how often items are shown; not checked when absent."""
-    coverage_at: int = Field(10, ge=1)
-    """List length at which coverage and the Gini coefficient are read."""
-    slice_kinds: tuple[str, ...] = ("user",)
-    """Kinds of slices in which a significant fall refuses: `user`, `surface`, `item`. The others are only reported:
-    head and tail items trade against each other, and among many surfaces a better model nearly always loses one."""
-    minimum_slice_users: int = Field(50, ge=2)
-    """A slice with fewer users in common with the champion is not judged."""
+__all__ = ["GateCheck", "GateConfig", "GateDecision", "decide"]
 
 
 @dataclass(frozen=True)
@@ -94,6 +63,7 @@ def decide(
     floor: "Evaluation | None",
     comparison: "Comparison | None",
     config: GateConfig,
+    footprint: "Footprint | None" = None,
 ) -> GateDecision:
     """Judge a candidate by its evaluation.
 
@@ -104,6 +74,7 @@ def decide(
         floor: Recent popularity's evaluation on the same queries, or None where the candidate is popularity itself.
         comparison: Candidate against champion, paired over users; needed whenever there is a champion.
         config: The requirements.
+        footprint: Time and memory of the bundle that would be served; not judged when absent.
 
     Raises:
         ValueError: A champion without a comparison, a comparison of another metric, or a metric that an evaluation
@@ -115,6 +86,8 @@ def decide(
         )
     checks = [
         *_soundness(candidate, config),
+        *_catalogue(candidate, [known for known in (champion, floor) if known is not None], config),
+        *_cost(footprint, config),
         *_quality(candidate, floor, config),
         *_variety(candidate, champion, config),
     ]
@@ -132,6 +105,28 @@ def _soundness(candidate: "Evaluation", config: GateConfig) -> Iterator[GateChec
     more = "Lengthen the test part, or bring more data."
     yield _at_least("enough_users", candidate.num_users, config.minimum_users, what="test users", advice=more)
     yield _at_least("enough_queries", candidate.num_queries, config.minimum_queries, what="test queries", advice=more)
+
+
+def _catalogue(candidate: "Evaluation", references: "list[Evaluation]", config: GateConfig) -> Iterator[GateCheck]:
+    if references:
+        usual = min(known.missing_target_share for known in references)
+        yield _at_most(
+            "current_catalogue",
+            candidate.missing_target_share,
+            usual + config.maximum_missing_rise,
+            what=f"share of the targets outside the catalogue ({usual:.4f} are outside that of the champion or of "
+            "recent popularity)",
+            advice="The model was built on an old catalogue; train it on the newest snapshot.",
+        )
+
+
+def _cost(footprint: "Footprint | None", config: GateConfig) -> Iterator[GateCheck]:
+    if footprint is not None:
+        slow = "Use a smaller model or an approximate index; the gateway would answer with popular items."
+        limit, what = config.maximum_latency_seconds, "median seconds to one list"
+        yield _at_most("latency", footprint.median_seconds, limit, what=what, advice=slow)
+        large = "Use fewer items, fewer neighbours or smaller vectors."
+        yield _at_most("memory", footprint.bundle_bytes, config.maximum_bytes, what="bytes of the bundle", advice=large)
 
 
 def _quality(candidate: "Evaluation", floor: "Evaluation | None", config: GateConfig) -> Iterator[GateCheck]:

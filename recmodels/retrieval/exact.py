@@ -3,6 +3,9 @@
 import numpy as np
 from numpy.typing import NDArray
 
+_LANES = 256
+_MOST_SCORES = 2**21  # of one pass: 8 MB, so that the passes over them find them in the cache
+
 
 def top_columns(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     """Return the columns of the k largest scores of each row, best first; ties go to the smaller column.
@@ -16,23 +19,53 @@ def top_columns(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     """
     size = scores.shape[1]
     width = min(k, size)
-    keys = _sort_keys(scores)  # (B, V)
-    if width < size:
-        keys = np.partition(keys, size - width, axis=1)[:, size - width :]
-    keys.sort(axis=1)
-    from_the_right = (keys[:, ::-1] & np.uint64(0xFFFFFFFF)).astype(np.int32)  # (B, width)
-    columns: NDArray[np.int32] = np.int32(size - 1) - from_the_right
+    step = max(1, _MOST_SCORES // max(size, 1))
+    parts = [_top(scores[start : start + step], width) for start in range(0, max(len(scores), 1), step)]
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def _top(scores: NDArray[np.float32], width: int) -> NDArray[np.int32]:
+    batch, size = scores.shape
+    bounds = _low_bounds(scores, width)[:, None]
+    places = np.flatnonzero(scores > bounds)
+    counts = np.diff(np.searchsorted(places, size * np.arange(batch + 1)))  # (B,)
+    missing = np.maximum(width - counts, 0)
+    if missing.any():
+        places = np.sort(np.concatenate([places, _first(scores == bounds, missing)]))
+        counts = counts + missing
+    starts = np.cumsum(counts) - counts
+    row = np.repeat(np.arange(batch), counts)
+    values = np.full((batch, int(counts.max(initial=width))), -np.inf, dtype=np.float32)  # (B, C)
+    values[row, np.arange(len(places)) - starts[row]] = scores.ravel()[places]
+    order = np.argsort(-values, axis=1, kind="stable")[:, :width]
+    columns: NDArray[np.int32] = (places[starts[:, None] + order] % size).astype(np.int32)
     return columns
 
 
-def _sort_keys(scores: NDArray[np.float32]) -> NDArray[np.uint64]:
-    """Return unsigned numbers in the order of (score, smaller column first), so that no two of a row are equal.
+def _low_bounds(scores: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+    """Return for each row a score, (B,), that few columns exceed: `width` or more, or fewer where others equal it.
 
-    The bits of a float32 order as unsigned integers once negative numbers are flipped whole and positive ones moved
-    above them.
+    The columns are dealt into lanes, and the answer is one of the lanes' maxima: the largest but `width`.
     """
-    bits = (scores + np.float32(0)).view(np.uint32)  # adding 0 makes -0 and 0 equal
-    ordered = np.where(bits >> np.uint32(31), ~bits, bits | np.uint32(0x80000000))
-    from_the_right = np.arange(scores.shape[1] - 1, -1, -1, dtype=np.uint64)
-    keys: NDArray[np.uint64] = (ordered.astype(np.uint64) << np.uint64(32)) | from_the_right
-    return keys
+    size = scores.shape[1]
+    lanes = max(_LANES, 8 * width)
+    if size < 2 * lanes:
+        return _nth_largest(scores, min(width + 1, size))
+    even = size - size % lanes
+    maxima = scores[:, :even].reshape(len(scores), -1, lanes).max(axis=1)  # (B, lanes)
+    np.maximum(maxima[:, : size - even], scores[:, even:], out=maxima[:, : size - even])
+    return _nth_largest(maxima, width + 1)
+
+
+def _nth_largest(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+    place = values.shape[1] - n
+    return np.partition(values, place, axis=1)[:, place]
+
+
+def _first(marks: NDArray[np.bool_], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return where the first `counts` marks of each row stand in the flattened matrix."""
+    places = np.flatnonzero(marks)
+    starts = np.searchsorted(places, marks.shape[1] * np.arange(len(marks)))
+    ends = np.cumsum(counts)
+    first: NDArray[np.int64] = places[np.repeat(starts - (ends - counts), counts) + np.arange(counts.sum())]
+    return first

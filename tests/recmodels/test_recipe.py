@@ -132,7 +132,10 @@ def test_overrides_apply_in_order_when_several_are_given(recipe):
     [
         ("trainer.epochs", r"override 'trainer\.epochs' is not of the form path=value, such as trainer\.epochs=3"),
         ("=3", "is not of the form path=value"),
-        ("training.epochs=3", r"has no section 'training'\. Sections: data, evaluation, gate, model, split, trainer"),
+        (
+            "training.epochs=3",
+            r"has no section 'training'\. Sections: data, evaluation, gate, model, retrieval, split, trainer",
+        ),
         ("name.first=3", "has no section 'name'"),
         ("trainer.epoch=3", r"trainer\.epoch: no such field\. Did you mean 'epochs'"),
         ("trainer.epochs=many", r"trainer\.epochs: .*integer, got 'many'"),
@@ -152,3 +155,23 @@ def test_spelled_out_defaults_do_not_make_another_recipe():
     assert short.model.config != {}
     assert short.digest == spelled.digest
     assert short.digest != Recipe(name="a", model=ModelChoice(name="item_knn", config={"neighbours": 7})).digest
+
+
+def test_how_items_are_searched_makes_another_recipe_when_it_differs(recipe):
+    other = override(recipe, ["retrieval.kind=exact"])
+    assert (recipe.retrieval.kind, other.retrieval.kind) == ("auto", "exact")
+    assert other.digest != recipe.digest
+
+
+@pytest.mark.parametrize(
+    ("setting", "words"),
+    [
+        ("retrieval.ef=3", r"retrieval\.ef: no such field\. .*Known: ef_construction, ef_search"),
+        ("retrieval.kind=annoy", "retrieval.kind: "),
+        ("retrieval.recall_floor=1.5", "retrieval.recall_floor: "),
+        ("retrieval.hnsw_m=2", "retrieval.hnsw_m: "),
+    ],
+)
+def test_a_search_is_refused_when_a_field_is_unknown_or_out_of_range(recipe, setting, words):
+    with pytest.raises(RecipeError, match=words):
+        override(recipe, [setting])

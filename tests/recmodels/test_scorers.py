@@ -1,44 +1,27 @@
 import json
+import re
 
 import numpy as np
-import onnx
 import pytest
-from onnx import TensorProto, helper
+from safetensors.numpy import load_file, save_file
 from scipy import sparse
 
 from recmodels.data.histories import Histories
 from recmodels.errors import BundleError
-from recmodels.scorers import EncoderScorer, ItemItemScorer, StaticScorer, item_matrix, known_items, load_scorer
+from recmodels.scorers import (
+    EncoderScorer,
+    ItemItemScorer,
+    StaticScorer,
+    is_blank,
+    item_matrix,
+    known_items,
+    load_scorer,
+)
+from tests.recmodels.graphs import summing_encoder
 
 INF = np.inf
 # rows: what items 2, 3 and 4 say of the columns 2, 3 and 4
 TABLE = np.array([[0, 0, 0, 0, 0], [0, 0, 0, 0, 0], [0, 0, 0, 1, 2], [0, 0, 1, 0, 4], [0, 0, 2, 4, 0]], np.float32)
-
-
-def summing_encoder():
-    """A graph whose query is the sum of the items' vectors; padding adds nothing."""
-    nodes = [
-        helper.make_node("Cast", ["is_item"], ["weight"], to=TensorProto.FLOAT),
-        helper.make_node("Unsqueeze", ["weight", "axis"], ["column"]),
-        helper.make_node("Mul", ["vectors", "column"], ["present"]),
-        helper.make_node("ReduceSum", ["present", "one"], ["query"], keepdims=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "sum",
-        [
-            helper.make_tensor_value_info("vectors", TensorProto.FLOAT, ["batch", "length", 2]),
-            helper.make_tensor_value_info("is_item", TensorProto.BOOL, ["batch", "length"]),
-        ],
-        [helper.make_tensor_value_info("query", TensorProto.FLOAT, ["batch", 2])],
-        [
-            helper.make_tensor("axis", TensorProto.INT64, [1], [2]),
-            helper.make_tensor("one", TensorProto.INT64, [1], [1]),
-        ],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
-    onnx.checker.check_model(model)
-    return model.SerializeToString()
 
 
 def scorers():
@@ -168,3 +151,69 @@ def test_known_items_keep_order_and_empty_rows_when_rows_overlap():
     views = Histories(events.items, events.timestamps, np.array([0, 1, 1]), np.array([3, 2, 4]))
     known = known_items(views)
     assert [known.row(b).tolist() for b in range(3)] == [[2, 3], [], [3, 4]]
+
+
+def test_a_history_is_blank_when_it_holds_no_known_item():
+    assert is_blank(Histories.from_lists([[], [1, 1], [1, 4], [2]])).tolist() == [True, True, False, False]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_item_item_sums_are_those_of_a_matrix_product_to_the_bit_when_tables_are_random(seed):
+    rng = np.random.default_rng(seed)
+    table = sparse.random_array((40, 40), density=0.3, rng=rng, dtype=np.float32, format="csr")
+    histories = Histories.from_lists([rng.integers(1, 40, size=n).tolist() for n in (0, 1, 7, 30, 3)])
+    expected = (item_matrix(histories, 40) @ table).toarray()
+    np.testing.assert_array_equal(ItemItemScorer(table).sums(histories, table), expected)
+
+
+def test_item_item_sums_have_the_columns_of_their_table_when_it_is_not_square():
+    scorer = ItemItemScorer(sparse.csr_array(TABLE))
+    other = sparse.csr_array(np.array([[0], [0], [1], [10], [100]], np.float32))
+    assert scorer.sums(Histories.from_lists([[2, 4], [], [3]]), other).tolist() == [[101], [0], [10]]
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "words"),
+    [
+        (
+            "static",
+            {"scores": np.array([0, 0, 1, np.nan, np.inf], np.float32)},
+            "'scores' holds 2 of 3 numbers that are",
+        ),
+        ("static", {"scores": np.zeros(5)}, r"'scores' is float64 of shape \(5,\), expected float32 of 1 dim"),
+        ("static", {"other": np.zeros(5, np.float32)}, "it holds other, scores, expected scores"),
+        ("item_item", {"values": np.full(6, -np.inf, np.float32)}, "'values' holds 6 of 6 numbers"),
+        ("item_item", {"columns": np.zeros(6, np.int64)}, "'columns' is int64"),
+        ("item_item", {"columns": np.full(6, 99, np.int32)}, "not a table of 5 rows and columns"),
+        ("item_item", {"offsets": np.array([0, 0, 0, 9, 4, 6])}, "not a table of 5 rows and columns"),
+        ("encoder", {"item_vectors": np.full((5, 2), np.nan, np.float32)}, "'item_vectors' holds 10 of 10 numbers"),
+        ("encoder", {"item_vectors": np.zeros((5, 2), np.float16)}, "'item_vectors' is float16"),
+        ("encoder", {"item_vectors": np.zeros(10, np.float32)}, r"'item_vectors' is float32 of shape \(10,\)"),
+        ("encoder", {"item_vectors": np.zeros((5, 3), np.float32)}, "encoder.onnx: a history of 1 items cannot be enc"),
+    ],
+)
+def test_loading_names_file_and_array_when_an_array_is_not_what_it_should_be(tmp_path, name, change, words):
+    scorers()[name].save(tmp_path)
+    path = tmp_path / "arrays.safetensors"
+    save_file(load_file(path) | change, path)
+    with pytest.raises(
+        BundleError, match=f"the {name} scorer cannot be read: (arrays.safetensors|encoder.onnx): "
+    ) as e:
+        load_scorer(name, tmp_path)
+    assert re.search(words, str(e.value))
+
+
+@pytest.mark.parametrize("value", [-1, 0, 10_001, 2.5, "3", None, True])
+def test_loading_is_refused_when_the_length_of_histories_is_none(tmp_path, value):
+    scorers()["encoder"].save(tmp_path)
+    (tmp_path / "scorer.json").write_text(json.dumps({"max_length": value}))
+    with pytest.raises(BundleError, match=r"scorer.json: 'max_length' is .*, expected a whole number from 1 to 10000"):
+        load_scorer("encoder", tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[]", "{", "3"])
+def test_loading_is_refused_when_settings_are_no_mapping(tmp_path, text):
+    scorers()["encoder"].save(tmp_path)
+    (tmp_path / "scorer.json").write_text(text)
+    with pytest.raises(BundleError, match=r"scorer.json: it holds no 'max_length'"):
+        load_scorer("encoder", tmp_path)

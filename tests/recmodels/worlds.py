@@ -9,11 +9,11 @@ import pyarrow as pa
 from recmodels.bundle import Bundle, load_bundle, write_bundle
 from recmodels.data.entities import normalise_items
 from recmodels.data.interactions import normalise
-from recmodels.data.schema import CATEGORY, ITEM_ID, SAFETY, SURFACE, TIMESTAMP, USER_ID
+from recmodels.data.schema import CATEGORY, ITEM_ID, ITEMS, SAFETY, SURFACE, TIMESTAMP, USER_ID
 from recmodels.data.splits import Split, split_interactions
 from recmodels.data.vocabulary import Vocabulary
 from recmodels.recipe import DataConfig, ModelChoice, Recipe, SplitConfig, TrainerConfig
-from recmodels.scorers import Scorer
+from recmodels.scorers import Scorer, StaticScorer
 from recmodels.training.trainer import Trained
 
 CIRCLES = 8
@@ -67,6 +67,16 @@ def an_items_table(
             SAFETY: ["blocked" if name in blocked else "ok" for name in ids],
         }
     ).select([ITEM_ID, SURFACE, SAFETY])
+
+
+def full_items(rows: dict[str, dict[str, str]]) -> pa.Table:
+    """An items table of every column; `safety` is ``ok`` where it is not given."""
+    listed = [{ITEM_ID: item_id, SAFETY: "ok"} | fields for item_id, fields in rows.items()]
+    return pa.Table.from_pylist(listed, schema=ITEMS)
+
+
+def static(*scores: float) -> StaticScorer:
+    return StaticScorer(np.array([0, 0, *scores], dtype=np.float32))
 
 
 def save_bundle(root: Path, scorer: Scorer, *, items: pa.Table | None = None, **overrides: object) -> str:

@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from recmodels.data.entities import normalise_items, normalise_users
+from recmodels.data.entities import changed_items, normalise_items, normalise_users
 from recmodels.data.schema import ITEMS, USERS
 from recmodels.errors import DataError
 from tests.recmodels.data.tables import interactions
@@ -69,3 +69,18 @@ def test_every_user_of_the_interactions_gets_a_row_when_none_is_described() -> N
 def test_users_are_refused_when_they_have_no_id() -> None:
     with pytest.raises(DataError, match="column 'user_id' is missing"):
         normalise_users(pa.table({"age": [24]}), EVENTS, source="test")
+
+
+def test_changed_items_are_those_that_are_new_or_have_other_facts() -> None:
+    def items(*rows: tuple[str, str | None, str]) -> pa.Table:
+        return pa.Table.from_pylist(
+            [{"item_id": item_id, "text": text, "safety": safety} for item_id, text, safety in rows], schema=ITEMS
+        )
+
+    held = items(("a", None, "ok"), ("b", "bee", "ok"), ("c", "sea", "ok"), ("d", None, "ok"))
+    given = items(("e", None, "ok"), ("a", None, "ok"), ("b", None, "ok"), ("c", "sea", "blocked"))
+
+    changed = changed_items(held, given)
+
+    assert changed.equals(items(("b", None, "ok"), ("c", "sea", "blocked"), ("e", None, "ok")))
+    assert changed_items(held, held).equals(ITEMS.empty_table())

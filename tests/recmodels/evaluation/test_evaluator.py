@@ -10,8 +10,9 @@ from scipy import sparse
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import Vocabulary
 from recmodels.evaluation.evaluator import evaluate, translate
+from recmodels.ranker import Ranker
 from recmodels.recipe import EvaluationConfig
-from recmodels.scorers import ItemItemScorer
+from recmodels.scorers import ItemItemScorer, StaticScorer
 from tests.recmodels.evaluation.conftest import FILMS
 
 CONFIG = EvaluationConfig(top_ks=(2, 3), bootstrap_samples=100)
@@ -91,8 +92,19 @@ def test_blocked_items_are_never_shown_when_they_score_best(make_ranker, queries
     assert found.recommended_counts[[2, 4]].tolist() == [0, 0]
 
 
+def test_blocked_items_are_counted_when_the_bundle_does_not_know_that_they_are(make_ranker, queries):
+    ranker = make_ranker(DESCENDING)
+    config = CONFIG.model_copy(update={"remove_seen": False})
+    clean = evaluate(ranker, queries, config=config, seed=0, blocked=["unheard of"])
+    found = evaluate(ranker, queries, config=config, seed=0, blocked=["a", "unheard of"])
+    assert (clean.blocked_shown, found.blocked_shown) == (0, 3)
+    assert found.metrics == clean.metrics
+
+
 def test_non_finite_answers_are_counted_when_a_score_is_nan(make_ranker, queries):
-    found = evaluate(make_ranker((6, float("nan"), 4, 3, 2, 1)), queries, config=CONFIG, seed=0)
+    broken = StaticScorer(np.array([0, 0, 6, np.nan, 4, 3, 2, 1], np.float32))  # no file holds one: loading refuses it
+    ranker = Ranker(replace(make_ranker((6, 5, 4, 3, 2, 1)).bundle, scorer=broken))
+    found = evaluate(ranker, queries, config=CONFIG, seed=0)
     assert found.non_finite == 3
 
 

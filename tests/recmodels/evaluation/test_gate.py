@@ -7,10 +7,12 @@ import pytest
 from pydantic import ValidationError
 
 from recmodels.evaluation.comparison import Comparison
+from recmodels.evaluation.footprint import Footprint
 from recmodels.evaluation.gate import GateConfig, decide
 
 METRICS = {"ndcg_at_10": 0.3, "recall_at_10": 0.3, "coverage_at_10": 0.5, "gini_at_10": 0.6}
 CONFIG = GateConfig()
+SMALL = Footprint(median_seconds=0.002, bundle_bytes=5_000_000)
 EVEN = Comparison(
     metric="ndcg_at_10",
     candidate=0.3,
@@ -38,7 +40,7 @@ def judge(candidate, **arguments):
 
 
 def test_model_passes_when_every_check_holds(candidate):
-    decision = judge(candidate, champion=candidate, floor=candidate, comparison=EVEN)
+    decision = judge(candidate, champion=candidate, floor=candidate, comparison=EVEN, footprint=SMALL)
     assert decision.passed
     assert decision.reasons == ()
     assert [check.name for check in decision.checks] == [
@@ -46,6 +48,9 @@ def test_model_passes_when_every_check_holds(candidate):
         "blocked_items",
         "enough_users",
         "enough_queries",
+        "current_catalogue",
+        "latency",
+        "memory",
         "quality_floor",
         "better_than_chance",
         "popularity_floor",
@@ -99,6 +104,46 @@ def test_swapped_ids_are_refused_by_name_when_the_order_is_random(candidate):
     decision = judge(swapped, floor=candidate)
     assert decision.refused_by == ("better_than_chance", "popularity_floor")
     assert "broken ids" in decision.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("champion_misses", "floor_misses", "misses", "passes"),
+    [
+        (0.25, 0.25, 0.3, True),
+        (0.25, 0.25, 0.3001, False),
+        (0.5, 0.25, 0.3001, False),
+        (0.125, 0.25, 0.1876, False),
+        (0.5, None, 0.55, True),
+        (0.5, None, 0.5501, False),
+        (None, None, 1.0, True),
+    ],
+)
+def test_an_old_catalogue_is_refused_when_it_misses_more_than_the_references(
+    candidate, champion_misses, floor_misses, misses, passes
+):
+    champion, floor = (
+        None if share is None else replace(candidate, missing_target_share=share)
+        for share in (champion_misses, floor_misses)
+    )
+    comparison = EVEN if champion else None
+    decision = judge(
+        replace(candidate, missing_target_share=misses), champion=champion, floor=floor, comparison=comparison
+    )
+    assert decision.refused_by == (() if passes else ("current_catalogue",))
+
+
+@pytest.mark.parametrize(
+    ("change", "refused_by"),
+    [
+        ({"median_seconds": 0.1}, ()),
+        ({"median_seconds": 0.1001}, ("latency",)),
+        ({"median_seconds": math.nan}, ("latency",)),
+        ({"bundle_bytes": 4 * 2**30}, ()),
+        ({"bundle_bytes": 4 * 2**30 + 1}, ("memory",)),
+    ],
+)
+def test_a_costly_model_is_refused_when_its_footprint_is_beyond_the_limits(candidate, change, refused_by):
+    assert judge(candidate, footprint=replace(SMALL, **change)).refused_by == refused_by
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,44 @@
+"""What the gate asks of a model before it may meet a user."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class GateConfig(BaseModel):
+    """What a model must reach before it may meet a user."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    metric: str = "ndcg_at_10"
+    """The metric that the quality checks read."""
+    minimum_users: int = Field(20, ge=2)
+    """Fewest test users on which a model is judged."""
+    minimum_queries: int = Field(50, ge=1)
+    """Fewest test queries on which a model is judged."""
+    minimum_value: float = Field(0.0, ge=0, lt=1)
+    """The metric must be above this value, whatever the data."""
+    chance_factor: float = Field(2.0, ge=0)
+    """The metric must be at least this many times that of a random order of the same catalogue."""
+    floor_share: float = Field(0.5, ge=0)
+    """The metric must be at least this share of recent popularity's."""
+    maximum_relative_drop: float = Field(0.1, ge=0, le=1)
+    """Largest fall below the champion, relative to it, that is let through while it is not significant."""
+    minimum_coverage: float = Field(0.0, ge=0, le=1)
+    """Smallest share of the catalogue that must be shown to somebody."""
+    champion_coverage_share: float = Field(0.5, ge=0)
+    """Smallest coverage as a share of the champion's."""
+    maximum_gini: float | None = Field(None, ge=0, le=1)
+    """Largest Gini coefficient of how often items are shown; not checked when absent."""
+    coverage_at: int = Field(10, ge=1)
+    """List length at which coverage and the Gini coefficient are read."""
+    slice_kinds: tuple[str, ...] = ("user",)
+    """Kinds of slices in which a significant fall refuses: `user`, `surface`, `item`. The others are only reported:
+    head and tail items trade against each other, and among many surfaces a better model nearly always loses one."""
+    minimum_slice_users: int = Field(50, ge=2)
+    """A slice with fewer users in common with the champion is not judged."""
+    maximum_missing_rise: float = Field(0.05, ge=0, le=1)
+    """Largest share of the targets outside the model's catalogue, beyond that of the champion or of recent popularity,
+    whichever is smaller: a model that knows fewer of today's items was built on an old catalogue."""
+    maximum_latency_seconds: float = Field(0.1, gt=0)
+    """Longest median time to one list, on the machine that asks the gate."""
+    maximum_bytes: int = Field(4 * 2**30, ge=1)
+    """Largest bundle; what is read into memory is about as large."""
