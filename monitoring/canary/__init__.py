@@ -2,6 +2,18 @@
 
 from monitoring.canary.arms import GUARDRAILS, ArmUnits, CanaryConfig, Evidence
 from monitoring.canary.judge import judge
+from monitoring.canary.shadow import ShadowConfig, ShadowEvidence, judge_shadow
 from monitoring.canary.verdict import Action, Verdict
 
-__all__ = ["GUARDRAILS", "Action", "ArmUnits", "CanaryConfig", "Evidence", "Verdict", "judge"]
+__all__ = [
+    "GUARDRAILS",
+    "Action",
+    "ArmUnits",
+    "CanaryConfig",
+    "Evidence",
+    "ShadowConfig",
+    "ShadowEvidence",
+    "Verdict",
+    "judge",
+    "judge_shadow",
+]

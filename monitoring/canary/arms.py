@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from monitoring.canary.shadow_terms import ShadowConfig
+
 Floats: TypeAlias = NDArray[np.float64]
 
 GUARDRAILS = ("error", "slow", "short", "fallback", "hidden")
@@ -134,6 +136,10 @@ class CanaryConfig(BaseModel):
     """Outcome that is summed into the reward."""
     reward_cap: float | None = Field(None, gt=0)
     """Winsorising cap of the reward of one impression, in the reward's unit; None for yes-or-no rewards."""
+    shadow: ShadowConfig | None = ShadowConfig()
+    """Terms of the stage before the first step, in which the challenger answers unseen; None for none."""
+    requires_approval: bool = False
+    """What would be promoted is held until a person promotes it: `everfeed canary promote`."""
     use_covariate: bool = True
     """Reduce variance by the users' own earlier rate (CUPED) where both arms have it."""
 

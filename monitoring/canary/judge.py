@@ -7,8 +7,9 @@ from datetime import datetime
 import numpy as np
 
 from monitoring.canary.arms import ArmUnits, CanaryConfig, Evidence
+from monitoring.canary.case import SAMPLE_RATIO, Case, Finding, is_usable
 from monitoring.canary.reading import Reading, arm_moments, guardrail_log_e, read, sample_ratio_log_e
-from monitoring.canary.rules import RULES, SAMPLE_RATIO, Case, Finding, is_usable
+from monitoring.canary.rules import RULES
 from monitoring.canary.verdict import Verdict
 from monitoring.canary.words import sentence
 

@@ -4,65 +4,14 @@ What can only roll back comes first, so that a tie is a rollback; then what make
 advance come after, and the deadline last. No rule reads missing data as good news.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
-from numpy.typing import NDArray
 
-from monitoring.canary.arms import ArmUnits, CanaryConfig, Evidence
-from monitoring.canary.reading import Reading, is_alarm
+from monitoring.canary.arms import ArmUnits
+from monitoring.canary.case import SAMPLE_RATIO, Case, Finding, Rule, is_usable, unusable
+from monitoring.canary.reading import is_alarm
 from monitoring.canary.verdict import Action
-
-SAMPLE_RATIO = "sample_ratio"
-
-
-@dataclass(frozen=True)
-class Case:
-    """One look: the evidence, what was computed from it, and the terms.
-
-    Attributes:
-        evidence: What was observed.
-        step: Index of the current step.
-        config: The terms.
-        now: When the look is taken.
-        reading: The primary metric; None where the evidence holds what is not a number, or no users.
-        log_e: Guardrail, or ``"sample_ratio"``, -> log e-value.
-    """
-
-    evidence: Evidence
-    step: int
-    config: CanaryConfig
-    now: datetime
-    reading: Reading | None
-    log_e: dict[str, float]
-
-    @property
-    def is_last_step(self) -> bool:
-        """Whether promotion is possible."""
-        return self.step == len(self.config.steps) - 1
-
-    @property
-    def is_overdue(self) -> bool:
-        """Whether the deadline has come."""
-        return self.now >= self.evidence.deadline_at
-
-    def has_lasted(self, seconds: float) -> bool:
-        """Whether the step has lasted this long."""
-        return self.now - self.evidence.step_started_at >= timedelta(seconds=seconds)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a rule found: the action, the rule's name, and the reason as the first half of a sentence."""
-
-    action: Action
-    rule: str
-    reason: str
-
-
-Rule = Callable[[Case], Finding | None]
 
 
 def never_event(case: Case) -> Finding | None:
@@ -106,13 +55,13 @@ def worse(case: Case) -> Finding | None:
 def invalid(case: Case) -> Finding | None:
     """Hold on numbers that cannot be: NaN, infinite or negative, or a newest event in the future."""
     for name, arm in (("canary", case.evidence.canary), ("control", case.evidence.control)):
-        unusable = np.count_nonzero(~is_usable(arm))
-        if unusable:
-            reason = f"{unusable:,} users of the {name} have impressions or rewards that are NaN, infinite or negative"
-            return _unusable(case, "invalid_data", reason)
+        count = np.count_nonzero(~is_usable(arm))
+        if count:
+            reason = f"{count:,} users of the {name} have impressions or rewards that are NaN, infinite or negative"
+            return unusable(case, "invalid_data", reason)
     newest = case.evidence.newest_at
     if newest is not None and newest - case.now > timedelta(seconds=case.config.stale_seconds):
-        return _unusable(case, "invalid_data", f"the newest event is of {newest:%Y-%m-%d %H:%M:%S %Z}, in the future")
+        return unusable(case, "invalid_data", f"the newest event is of {newest:%Y-%m-%d %H:%M:%S %Z}, in the future")
     return None
 
 
@@ -123,12 +72,12 @@ def silent(case: Case) -> Finding | None:
     if case.now - since <= timedelta(seconds=case.config.stale_seconds) and not case.is_overdue:
         return None
     if newest is None:
-        return _unusable(case, "no_data", "no event has arrived")
+        return unusable(case, "no_data", "no event has arrived")
     if case.now - newest <= timedelta(seconds=case.config.stale_seconds):
         return None
     age = (case.now - newest).total_seconds()
     reason = f"the newest event is {age:,.0f} seconds old, more than the {case.config.stale_seconds:,.0f} allowed"
-    return _unusable(case, "stale_data", reason)
+    return unusable(case, "stale_data", reason)
 
 
 def no_traffic(case: Case) -> Finding | None:
@@ -138,12 +87,12 @@ def no_traffic(case: Case) -> Finding | None:
     evidence = case.evidence
     for name, users in (("canary", evidence.assigned_canary), ("control", evidence.assigned_control)):
         if users == 0:
-            return _unusable(case, "no_traffic", f"no user reached the {name}")
+            return unusable(case, "no_traffic", f"no user reached the {name}")
     if not case.is_overdue and not case.has_lasted(case.config.label_window_seconds + case.config.stale_seconds):
         return None
     for name, arm in (("canary", evidence.canary), ("control", evidence.control)):
         if arm.users == 0:
-            return _unusable(case, "no_traffic", f"no impression of the {name} has matured")
+            return unusable(case, "no_traffic", f"no impression of the {name} has matured")
     return None
 
 
@@ -153,7 +102,7 @@ def silent_outcomes(case: Case) -> Finding | None:
     if control.users < case.config.minimum_users or np.any(control.reward > 0):
         return None
     reason = f"not one of the {control.users:,} users of the control has a {case.config.reward!r} outcome"
-    return _unusable(case, "no_outcomes", reason)
+    return unusable(case, "no_outcomes", reason)
 
 
 def unmeasured(case: Case) -> Finding | None:
@@ -161,7 +110,7 @@ def unmeasured(case: Case) -> Finding | None:
     missing = [name for name in case.config.guardrails if name not in case.log_e]
     if not missing or not case.evidence.canary.users or not case.evidence.control.users:
         return None
-    return _unusable(case, "guardrail_missing", f"the evidence lacks the guardrails {', '.join(missing)}")
+    return unusable(case, "guardrail_missing", f"the evidence lacks the guardrails {', '.join(missing)}")
 
 
 def split_broken(case: Case) -> Finding | None:
@@ -176,7 +125,7 @@ def split_broken(case: Case) -> Finding | None:
         f"the control, {evidence.assigned_canary / total:.1%} instead of 50.0% (e-value {_e(value)}, "
         f"limit {1 / case.config.srm_alpha:,.0f})"
     )
-    return _unusable(case, SAMPLE_RATIO, reason)
+    return unusable(case, SAMPLE_RATIO, reason)
 
 
 def good(case: Case) -> Finding | None:
@@ -186,19 +135,34 @@ def good(case: Case) -> Finding | None:
     if case.is_last_step:
         if not case.reading.is_not_inferior:
             return None
-        return Finding(Action.PROMOTE, "non_inferior", f"the lower bound is above -{case.config.delta:.1%}")
+        reason = f"the lower bound is above -{case.config.delta:.1%}"
+        return _await_approval(case, reason) if case.config.requires_approval else _promote(reason)
     if not case.reading.is_readable:
         return None
     reason = f"no rule fired in the minimum time of {case.config.minimum_step_seconds:,.0f} seconds"
     return Finding(Action.ADVANCE, "step_complete", reason)
 
 
+def _promote(reason: str) -> Finding:
+    return Finding(Action.PROMOTE, "non_inferior", reason)
+
+
+def _await_approval(case: Case, reason: str) -> Finding:
+    """Hold what would be promoted for a person; at the deadline nobody has approved, and policy decides."""
+    if not case.is_overdue:
+        return Finding(Action.HOLD, "awaiting_approval", f"{reason}, and a promotion needs a person's approval")
+    return Finding(_by_policy(case), "not_approved", f"{reason}, but nobody approved the promotion before the deadline")
+
+
 def overdue(case: Case) -> Finding | None:
     """End an inconclusive step at its deadline, by policy: hold or roll back, never promote."""
     if not case.is_overdue:
         return None
-    action = Action.ROLLBACK if case.config.on_inconclusive == "rollback" else Action.HOLD
-    return Finding(action, "inconclusive_at_deadline", "the deadline came before the evidence was conclusive")
+    return Finding(_by_policy(case), "inconclusive_at_deadline", "the deadline came before the evidence was conclusive")
+
+
+def _by_policy(case: Case) -> Action:
+    return Action.ROLLBACK if case.config.on_inconclusive == "rollback" else Action.HOLD
 
 
 def undecided(case: Case) -> Finding:
@@ -224,18 +188,6 @@ RULES: tuple[Rule, ...] = (
     overdue,
     undecided,
 )
-
-
-def is_usable(arm: ArmUnits) -> NDArray[np.bool_]:
-    """Return, for each user of an arm, (U,), whether impressions and reward are finite and not negative."""
-    is_finite = np.isfinite(arm.impressions) & np.isfinite(arm.reward)
-    return np.asarray(is_finite & (np.nan_to_num(arm.impressions) >= 0) & (np.nan_to_num(arm.reward) >= 0))
-
-
-def _unusable(case: Case, rule: str, reason: str) -> Finding:
-    if case.is_overdue:
-        return Finding(Action.ROLLBACK, rule, f"{reason}, and the deadline has come")
-    return Finding(Action.HOLD, rule, reason)
 
 
 def _users_met(arm: ArmUnits, name: str) -> str:

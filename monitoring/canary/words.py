@@ -3,8 +3,8 @@
 from datetime import timedelta
 
 from monitoring.canary.arms import DEMONSTRATION_BELOW
+from monitoring.canary.case import Case, Finding
 from monitoring.canary.reading import Reading
-from monitoring.canary.rules import Case, Finding
 from monitoring.canary.verdict import Action
 
 
@@ -14,7 +14,7 @@ def sentence(case: Case, finding: Finding) -> str:
         f"{finding.action.value.capitalize()} by rule {finding.rule}: {finding.reason}",
         _metric(case),
         *_demonstration(case),
-        f"next, {_next(case, finding.action)}",
+        f"next, {_next(case, finding)}",
     ]
     return "; ".join(parts) + "."
 
@@ -48,7 +48,8 @@ def _demonstration(case: Case) -> list[str]:
     return [f"a demonstration, since {minimum:,} users an arm suffice here and {DEMONSTRATION_BELOW:,} are needed"]
 
 
-def _next(case: Case, action: Action) -> str:
+def _next(case: Case, finding: Finding) -> str:
+    action, rule = finding.action, finding.rule
     deadline = f"{case.evidence.deadline_at:%Y-%m-%d %H:%M %Z}"
     if action is Action.ROLLBACK:
         return "the champion serves everyone"
@@ -58,6 +59,9 @@ def _next(case: Case, action: Action) -> str:
         return f"the canary grows from {_share(case, 0)} to {_share(case, 1)}"
     if action is Action.HOLD and case.is_overdue:
         return "a person decides"
+    if action is Action.HOLD and rule == "awaiting_approval":
+        end = "is rolled back" if case.config.on_inconclusive == "rollback" else "is held for a person"
+        return f"`everfeed canary promote` makes it champion, `everfeed canary abort` ends it; at {deadline} it {end}"
     if action is Action.HOLD:
         return f"the canary stays at {_share(case, 0)} and is rolled back at {deadline} unless this ends"
     if not case.is_last_step:

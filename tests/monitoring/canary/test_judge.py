@@ -303,3 +303,29 @@ def test_refused_when_there_is_no_such_step(step):
 def test_refused_when_now_has_no_time_zone():
     with pytest.raises(ValueError, match="no time zone"):
         _judge(evidence(), now=datetime(2026, 11, 21))
+
+
+APPROVED = CONFIG.model_copy(update={"requires_approval": True})
+
+
+def test_promotion_waits_for_a_person_when_approval_is_required():
+    verdict = _judge(evidence(BETTER), config=APPROVED)
+    assert (verdict.action, verdict.rule) == (Action.HOLD, "awaiting_approval")
+    assert "`everfeed canary promote` makes it champion" in verdict.words
+    assert _decision(evidence(BETTER)) == (Action.PROMOTE, "non_inferior")
+
+
+def test_steps_before_the_last_need_no_approval():
+    assert _decision(evidence(BETTER), step=0, config=APPROVED) == (Action.ADVANCE, "step_complete")
+
+
+def test_worse_challenger_is_rolled_back_when_approval_is_required():
+    assert _decision(evidence(WORSE), config=APPROVED) == (Action.ROLLBACK, "primary_worse")
+
+
+@pytest.mark.parametrize(("policy", "action"), [("hold", Action.HOLD), ("rollback", Action.ROLLBACK)])
+def test_policy_decides_when_nobody_approved_in_time(policy, action):
+    config = APPROVED.model_copy(update={"on_inconclusive": policy})
+    assert _decision(evidence(BETTER, **OVERDUE), config=config) == (action, "not_approved")
+    end = "is rolled back" if policy == "rollback" else "is held for a person"
+    assert end in _judge(evidence(BETTER), config=config).words
