@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sqlalchemy import Connection, delete, func, insert, not_, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, not_, or_, select, update
 
 from infra.database import to_microseconds
 from infra.event_records import Drained, event_batches, outcomes, requests
@@ -29,7 +29,24 @@ def next_batch(connection: Connection, *, before: datetime, limit: int) -> Drain
     batch = connection.execute(unfinished).scalar()
     if batch is None:
         batch = _claim(connection, before=before, limit=limit)
-    return Drained(batch, _impressions(connection, batch), _outcomes(connection, batch))
+    return Drained(
+        batch,
+        _impressions(connection, requests.c.batch == batch),
+        _outcomes(connection, outcomes.c.batch == batch),
+    )
+
+
+def waiting_events(connection: Connection, *, origin: str, share: float) -> Drained:
+    """Return what no batch holds yet, of one origin and of a share of the users; nothing changes."""
+    mine = and_(requests.c.batch.is_(None), requests.c.origin == origin)
+    if share < 1:
+        mine = and_(mine, requests.c.user_key < f"{int(share * 16**8):08x}")  # keys are hashes: a prefix is a sample
+    answered = select(requests.c.request_id).where(mine)
+    return Drained(
+        0,
+        _impressions(connection, mine),
+        _outcomes(connection, and_(outcomes.c.batch.is_(None), outcomes.c.request_id.in_(answered))),
+    )
 
 
 def forget_batch(connection: Connection, batch: int) -> None:
@@ -59,8 +76,8 @@ def _claim(connection: Connection, *, before: datetime, limit: int) -> int:
     return batch
 
 
-def _impressions(connection: Connection, batch: int) -> pa.Table:
-    query = select(*[requests.c[name] for name in _REQUEST_COLUMNS]).where(requests.c.batch == batch)
+def _impressions(connection: Connection, chosen: ColumnElement[bool]) -> pa.Table:
+    query = select(*[requests.c[name] for name in _REQUEST_COLUMNS]).where(chosen)
     rows = connection.execute(query.order_by(requests.c.timestamp, requests.c.id)).all()
     columns = dict(
         zip(_REQUEST_COLUMNS, zip(*rows, strict=True) if rows else [()] * len(_REQUEST_COLUMNS), strict=True)
@@ -80,9 +97,9 @@ def _impressions(connection: Connection, batch: int) -> pa.Table:
     return _in_schema(exploded, schema.IMPRESSIONS)
 
 
-def _outcomes(connection: Connection, batch: int) -> pa.Table:
+def _outcomes(connection: Connection, chosen: ColumnElement[bool]) -> pa.Table:
     names = schema.OUTCOMES.names
-    query = select(*[outcomes.c[name] for name in names]).where(outcomes.c.batch == batch)
+    query = select(*[outcomes.c[name] for name in names]).where(chosen)
     rows = connection.execute(query.order_by(outcomes.c.timestamp, outcomes.c.id)).all()
     columns = dict(zip(names, zip(*rows, strict=True) if rows else [()] * len(names), strict=True))
     arrays = {

@@ -51,6 +51,7 @@ requests = Table(
     Column("latency_seconds", Float, nullable=False),
     Column("origin", String, nullable=False),
     Column("batch", Integer),
+    Column("segment_version", Integer),
     Index("ix_requests_rollout", *_JUDGED, *_REQUEST_FIGURES),  # the judge's sums never touch the rows themselves
     Index("ix_requests_batch", "batch", "timestamp"),
 )
@@ -125,6 +126,7 @@ class ServedRequest:
         is_non_finite: The model gave a NaN or infinite score.
         origin: ``event`` for people, ``replay`` for resampled visitors.
         user_id: The raw id, kept in the mapping table only; empty for an anonymous session.
+        segment_version: Version of the segment of new items, where the list holds one of them; else None.
     """
 
     request_id: str
@@ -147,6 +149,7 @@ class ServedRequest:
     is_non_finite: bool = False
     origin: str = ORIGIN_EVENT
     user_id: str = ""
+    segment_version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

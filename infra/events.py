@@ -8,10 +8,10 @@ from itertools import chain
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, select
 
 from infra.database import Database, from_microseconds, to_microseconds
-from infra.event_drain import forget_batch, next_batch
+from infra.event_drain import forget_batch, next_batch, waiting_events
 from infra.event_figures import rollout_figures
 from infra.event_records import (
     ArmFigures,
@@ -45,6 +45,7 @@ __all__ = [
 
 OUTCOME_KINDS: Final = frozenset({*schema.FEEDBACK_COLUMNS, schema.WATCH_SECONDS})
 _CHUNK: Final = 500
+_RECENT_FACTOR: Final = 16  # requests that are looked at for each recent user
 _PLAIN_COLUMNS: Final = (
     "request_id",
     "user_key",
@@ -61,6 +62,7 @@ _PLAIN_COLUMNS: Final = (
     "is_non_finite",
     "latency_seconds",
     "origin",
+    "segment_version",
 )
 _COPIED_COLUMNS: Final = ("rollout_id", "step", "arm", "user_key")
 
@@ -91,11 +93,8 @@ class EventStore:
         """
         if not served:
             return 0
-        names = {request.user_key: request.user_id for request in served if request.user_id}
         with self._database.begin() as connection:
-            rows = [{"user_key": key, "user_id": name} for key, name in names.items()]
-            self._database.insert_new(connection, user_keys, rows)
-            return self._database.insert_new(connection, requests, [_request_row(request) for request in served])
+            return self._insert_requests(connection, served)
 
     def append_outcomes(self, events: Sequence[Outcome]) -> OutcomeReceipt:
         """Keep feedback, all of it in one transaction; it is durable when this returns.
@@ -111,14 +110,37 @@ class EventStore:
         Returns:
             What became of each report, in order.
         """
+        with self._database.begin(lock="outcomes") as connection:
+            return self._insert_reports(connection, reports)
+
+    def append_group(
+        self, served: Sequence[ServedRequest], reports: Sequence[Sequence[Outcome]]
+    ) -> list[OutcomeReceipt]:
+        """Keep answers and then feedback, which may be about them, in one transaction: one wait for the disk.
+
+        Returns:
+            What became of each report, in order.
+        """
+        if not reports:
+            self.append_requests(served)
+            return []
+        with self._database.begin(lock="outcomes") as connection:
+            self._insert_requests(connection, served)
+            return self._insert_reports(connection, reports)
+
+    def _insert_requests(self, connection: Connection, served: Sequence[ServedRequest]) -> int:
+        names = {request.user_key: request.user_id for request in served if request.user_id}
+        rows = [{"user_key": key, "user_id": name} for key, name in names.items()]
+        self._database.insert_new_plain(connection, user_keys, rows)
+        return self._database.insert_new_plain(connection, requests, [_request_row(request) for request in served])
+
+    def _insert_reports(self, connection: Connection, reports: Sequence[Sequence[Outcome]]) -> list[OutcomeReceipt]:
         events = list(chain.from_iterable(reports))
         rows: list[dict[str, Any]] = []
-        with self._database.begin(lock="outcomes") as connection:
-            known, counted = _known_events(connection, events), _counted(connection, events)
-            slates = _slates(connection, events)
-            receipts = [_sift(report, rows, slates=slates, known=known, counted=counted) for report in reports]
-            if rows:
-                connection.execute(insert(outcomes), rows)
+        known, counted = _known_events(connection, events), _counted(connection, events)
+        slates = _slates(connection, events)
+        receipts = [_sift(report, rows, slates=slates, known=known, counted=counted) for report in reports]
+        self._database.insert_new_plain(connection, outcomes, rows)
         return receipts
 
     def arm_units(
@@ -167,6 +189,16 @@ class EventStore:
         with self._database.begin(lock="drain") as connection:
             return next_batch(connection, before=before, limit=limit)
 
+    def waiting(self, *, origin: str, share: float = 1.0) -> Drained:
+        """Return what has not begun to move to the lake, without moving it; its batch is 0 and cannot be forgotten.
+
+        Args:
+            origin: Only answers of this origin.
+            share: Only those of about this share of the users, the same users at every call.
+        """
+        with self._database.read() as connection:
+            return waiting_events(connection, origin=origin, share=share)
+
     def forget(self, drained: Drained) -> None:
         """Delete a batch that the lake has; what an active rollout is judged on stays until the rollout is over."""
         with self._database.begin(lock="drain") as connection:
@@ -183,6 +215,12 @@ class EventStore:
                 for chunk in _chunks(request_ids)
                 for row in connection.execute(query.where(requests.c.request_id.in_(chunk)))
             }
+
+    def recent_users(self, limit: int) -> list[str]:
+        """Return the keys of the users who were served last, the newest first; at most `limit`."""
+        newest = select(requests.c.user_key).order_by(requests.c.id.desc()).limit(_RECENT_FACTOR * limit)
+        with self._database.read() as connection:
+            return list(dict.fromkeys(connection.execute(newest).scalars()))[:limit]
 
     def user_ids(self, keys: Sequence[str]) -> dict[str, str]:
         """Return the raw ids of those user keys that have one."""

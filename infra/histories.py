@@ -14,6 +14,7 @@ from sqlalchemy import (
     Column,
     Connection,
     Integer,
+    Select,
     String,
     Table,
     and_,
@@ -26,6 +27,7 @@ from sqlalchemy import (
 
 from infra.database import Database, metadata, to_microseconds
 from infra.events import user_key
+from infra.lookup import Lookup
 from recmodels.data import schema
 
 histories = Table(
@@ -77,6 +79,7 @@ class HistoryStore:
     def __init__(self, database: Database, *, max_length: int = 1000) -> None:
         self._database = database
         self._max_length = max_length
+        self._newest = Lookup(database, _newest_events())
 
     def append(self, events: Sequence[HistoryEvent]) -> int:
         """Add events, all of them in one transaction; it is durable when this returns.
@@ -97,17 +100,21 @@ class HistoryStore:
             for tie, event in enumerate(events)
         ]
         with self._database.begin() as connection:
-            added = self._database.insert_new(connection, histories, rows)
+            added = self._database.insert_new_plain(connection, histories, rows)
             self._trim(connection, {event.user_key for event in events})
         return added
 
     def last(self, user_key: str, *, limit: int) -> UserHistory:
         """Return the newest `limit` events of a user, oldest first; empty for an unknown user."""
-        newest = desc(histories.c.timestamp), desc(histories.c.tie)
-        query = select(histories.c.item_id, histories.c.timestamp).where(histories.c.user_key == user_key)
+        rows = self._newest.rows(key=user_key, limit=limit)
+        rows.reverse()
+        return UserHistory(tuple([row[0] for row in rows]), tuple([row[1] for row in rows]))
+
+    def some_users(self, limit: int) -> list[str]:
+        """Return the keys of at most `limit` users who have a history; keys are hashes, so these are any users."""
+        query = select(histories.c.user_key).distinct().order_by(histories.c.user_key).limit(limit)
         with self._database.read() as connection:
-            rows = connection.execute(query.order_by(*newest).limit(limit)).all()
-        return UserHistory(tuple(row[0] for row in rows[::-1]), tuple(row[1] for row in rows[::-1]))
+            return list(connection.execute(query).scalars())
 
     def num_users(self) -> int:
         """Return how many users have a history."""
@@ -143,7 +150,7 @@ class HistoryStore:
             records = _records(rows.slice(start, end - start), keys[start:end])
             with self._database.begin() as connection:
                 _delete_until(connection, np.unique(keys[start:end]).tolist(), newest=newest)
-                self._database.insert_new(connection, histories, records)
+                self._database.insert_new_plain(connection, histories, records)
             written += len(records)
         self._delete_strangers(set(keys.tolist()), newest=newest)
         return written
@@ -163,6 +170,12 @@ class HistoryStore:
         with self._database.begin() as connection:
             known = set(connection.execute(select(histories.c.user_key).distinct()).scalars())
             _delete_until(connection, sorted(known - keys), newest=newest)
+
+
+def _newest_events() -> Select[tuple[str, int]]:
+    newest = desc(histories.c.timestamp), desc(histories.c.tie)
+    query = select(histories.c.item_id, histories.c.timestamp).where(histories.c.user_key == bindparam("key"))
+    return query.order_by(*newest).limit(bindparam("limit", type_=Integer))
 
 
 def _last_rows(interactions: pa.Table, *, limit: int) -> pa.Table:

@@ -17,7 +17,7 @@ import msgspec
 import psutil
 
 from infra.settings import Settings
-from recmodels.errors import AlreadyRunningError, StoreError
+from recmodels.errors import AlreadyRunningError, PortTakenError, StoreError
 
 _log = logging.getLogger(__name__)
 
@@ -43,7 +43,10 @@ class StackRecord(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True)
 class ServiceStatus:
-    """What is known of one service. Memory includes its child processes, in MiB."""
+    """What is known of one service.
+
+    Memory includes its child processes, in MiB; `workers` are the process numbers of those children.
+    """
 
     name: str
     url: str
@@ -52,6 +55,7 @@ class ServiceStatus:
     is_ready: bool
     memory_mb: float
     started_at: datetime | None
+    workers: tuple[int, ...] = ()
 
 
 def hold_lock(settings: Settings) -> IO[str]:
@@ -162,6 +166,14 @@ def port_owner(port: int) -> str:
     return "by another process"
 
 
+def port_taken(name: str, *, host: str, port: int, error: OSError) -> PortTakenError:
+    """Return the error for a service whose port cannot be bound: who has it, and what to do."""
+    return PortTakenError(
+        f"port {port} for {name} on {host} is taken {port_owner(port)} ({error.strerror}). Stop that process, or "
+        f"choose another port with EVERFEED_{name.upper()}_PORT."
+    )
+
+
 def read_record(settings: Settings) -> StackRecord:
     """Return the record of the last stack over this home, or an empty one.
 
@@ -198,6 +210,7 @@ def _status(record: ServiceRecord) -> ServiceStatus:
         )
     process = psutil.Process(record.pid)
     memory = sum(member.memory_info().rss for member in [process, *process.children(recursive=True)]) / 2**20
+    workers = tuple(sorted(child.pid for child in process.children()))
     is_ready = not record.ready_path or answers(record.url, record.ready_path)
     started = datetime.fromtimestamp(record.created).astimezone()
     return ServiceStatus(
@@ -208,6 +221,7 @@ def _status(record: ServiceRecord) -> ServiceStatus:
         is_ready=is_ready,
         memory_mb=round(memory, 1),
         started_at=started,
+        workers=workers,
     )
 
 

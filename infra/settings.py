@@ -1,5 +1,6 @@
 """Where things are, and secrets: the only reader of the environment."""
 
+import re
 import secrets
 from pathlib import Path
 
@@ -17,9 +18,17 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     """Address that services listen on."""
     gateway_port: int = Field(8700, ge=0, le=65535)
+    gateway_workers: int = Field(1, ge=1, le=64)
+    """Processes that answer requests, on one port; one a core at most."""
+    gateway_rate_per_second: float = Field(0.0, ge=0.0)
+    """Requests a second that one client address may send, over all workers; 0 for no limit, since the address of a
+    front-end server stands for all of its users."""
     console_port: int = Field(8701, ge=0, le=65535)
     prefect_port: int = Field(8702, ge=0, le=65535)
     mlflow_port: int = Field(8703, ge=0, le=65535)
+    evidently_port: int = Field(8704, ge=0, le=65535)
+    evidently: bool = True
+    """`everfeed up` serves the UI of the drift reports, which takes about 330 MB; the reports are drawn without it."""
     database_url: str = ""
     """SQLAlchemy URL of Everfeed's own tables; empty means SQLite in `home`."""
     mlflow_url: str = ""
@@ -28,6 +37,9 @@ class Settings(BaseSettings):
     """Folder of the Delta tables; empty means `lake/` in `home`."""
     webhook_url: SecretStr = SecretStr("")
     """Address that alerts are posted to, http or https; empty for none. They always go to a log in `home`."""
+    channels: SecretStr = SecretStr("")
+    """Alert channels as JSON, ``{"ops": {"name": "slack", "options": {"url": "https://..."}}}``; empty means the file
+    `channels.json` in `home`, where there is one."""
     write_token: SecretStr = SecretStr("")
     """Token for whatever changes state; empty means the one that was made in `home` at the first use."""
     user_key_secret: SecretStr = SecretStr("")
@@ -74,6 +86,11 @@ class Settings(BaseSettings):
         return self.root / "recipes.json"
 
     @property
+    def covariates(self) -> Path:
+        """Folder of users' own rates before the active rollout, one file a rollout."""
+        return self.root / "covariates"
+
+    @property
     def reports(self) -> Path:
         """Folder of data docs and drift reports."""
         return self.root / "reports"
@@ -82,6 +99,11 @@ class Settings(BaseSettings):
     def logs(self) -> Path:
         """Folder of the services' logs."""
         return self.root / "logs"
+
+    @property
+    def channels_file(self) -> Path:
+        """The alert channels, where `channels` does not name them."""
+        return self.root / "channels.json"
 
     @property
     def downloads(self) -> Path:
@@ -107,6 +129,16 @@ class Settings(BaseSettings):
     def mlflow_ui_url(self) -> str:
         """Address of the MLflow UI."""
         return f"http://{self.host}:{self.mlflow_port}"
+
+    @property
+    def evidently_url(self) -> str:
+        """Address of the Evidently UI."""
+        return f"http://{self.host}:{self.evidently_port}"
+
+    @property
+    def drift_workspace(self) -> Path:
+        """Folder of the Evidently workspace."""
+        return self.reports / "evidently"
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""
@@ -134,6 +166,29 @@ class Settings(BaseSettings):
     def user_secret(self) -> bytes:
         """Return the key that user ids are hashed with, making it at the first use (mode 0600)."""
         return (self.user_key_secret.get_secret_value() or self._secret("user_key_secret")).encode()
+
+    def secret_file(self, name: str) -> Path:
+        """Return where a secret of a person's own is kept, so that settings name it instead of holding it.
+
+        Raises:
+            ValueError: The name is not made of letters, digits, dots, dashes and underscores alone.
+        """
+        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
+            raise ValueError(f"{name!r} is no name of a secret: letters, digits, dots, dashes and underscores alone.")
+        return self.root / "secrets" / name
+
+    def keep_secret(self, name: str, value: str) -> None:
+        """Keep a secret under a name (mode 0600), in place of what was kept there.
+
+        Raises:
+            ValueError: The name cannot be one.
+        """
+        path = self.secret_file(name)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        partial = path.parent / f".{name}.{secrets.token_hex(4)}"
+        partial.touch(mode=0o600)
+        partial.write_text(value)
+        partial.replace(path)
 
     def _secret(self, name: str) -> str:
         folder = self.root / "secrets"

@@ -16,7 +16,7 @@ from typing import IO
 from infra import processes
 from infra.processes import ServiceRecord, StackRecord
 from infra.settings import Settings
-from recmodels.errors import EverfeedError, PortTakenError
+from recmodels.errors import EverfeedError
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,12 @@ class Stack:
             time.sleep(0.2)
 
     def add(self, service: Service) -> None:
-        """Start one more service, which is watched and stopped with the others."""
+        """Start one more service, which is watched and stopped with the others.
+
+        Raises:
+            PortTakenError: Its port is in use.
+        """
+        _require_free(service, self._settings.host)
         self._services = (*self._services, service)
         self._failures[service.name] = 0
         self._spawn(service)
@@ -195,8 +200,4 @@ def _require_free(service: Service, host: str) -> None:
         try:
             probe.bind((host, service.port))
         except OSError as error:
-            raise PortTakenError(
-                f"port {service.port} for {service.name} on {host} is taken {processes.port_owner(service.port)} "
-                f"({error.strerror}). Stop that process, or choose another port with "
-                f"EVERFEED_{service.name.upper()}_PORT."
-            ) from error
+            raise processes.port_taken(service.name, host=host, port=service.port, error=error) from error

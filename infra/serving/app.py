@@ -6,27 +6,37 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
 
 from infra.database import Database
 from infra.events import EventStore
 from infra.histories import HistoryStore
 from infra.rollouts import RolloutStore
+from infra.segments import SegmentStore
 from infra.serving.clicks import Clicks
+from infra.serving.edge import Edge
 from infra.serving.endpoints import Endpoints
 from infra.serving.eventlog import EventLog
+from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway
-from infra.serving.problems import answer_bug, answer_http_exception
-from infra.serving.security import Guard, allowed_hosts
+from infra.serving.limits import RateLimiter
+from infra.serving.security import HeaderCheck, allowed_hosts
 from infra.serving.slots import Garage
+from infra.serving.warmup import RecordedHistories
 from infra.serving.watcher import View, Watcher
+from infra.shadows import ShadowStore
 from infra.takedowns import TakedownStore
 
 
 def create_app(
-    database: Database, *, bundles: Path, token: str, user_secret: bytes, host: str = "127.0.0.1"
-) -> Starlette:
+    database: Database,
+    *,
+    bundles: Path,
+    token: str,
+    user_secret: bytes,
+    host: str = "127.0.0.1",
+    limiter: RateLimiter | None = None,
+    shared: SharedFigures | None = None,
+) -> Edge:
     """Return the gateway.
 
     Args:
@@ -35,33 +45,41 @@ def create_app(
         token: What a caller must know to change state.
         user_secret: Key that user ids are hashed with.
         host: Address that the service listens on; decides which Host headers are answered.
+        limiter: Decides whether a client sent too many requests; None for no limit.
+        shared: Where the other workers' figures are; None where there is one process alone.
     """
     events, histories, takedowns = EventStore(database), HistoryStore(database), TakedownStore(database)
     log = EventLog(events, Clicks(events, histories))
-    gateway = Gateway(histories, log, user_secret=user_secret)
-    endpoints = Endpoints(gateway, takedowns, token=token, version=service_version())
+    segments = SegmentStore(database)
+    gateway = Gateway(histories, log, ShadowStore(database), user_secret=user_secret)
+    endpoints = Endpoints(gateway, takedowns, segments, token=token, version=service_version(), shared=shared)
 
     def publish(view: View) -> None:
         gateway.view = view
 
-    watcher = Watcher(RolloutStore(database), takedowns, garage=Garage(bundles), publish=publish)
+    garage = Garage(bundles, RecordedHistories(events, histories).read)
+    watcher = Watcher(RolloutStore(database), takedowns, segments, garage=garage, publish=publish)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         log.start()
         watcher.start()
+        gateway.shadow.start()
         try:
             yield
         finally:
-            endpoints.is_draining = True
             watcher.stop()
+            gateway.shadow.stop()
             log.stop()
 
-    return Starlette(
-        routes=endpoints.routes(),
-        middleware=[Middleware(Guard, hosts=allowed_hosts(host))],
-        exception_handlers={HTTPException: answer_http_exception, Exception: answer_bug},
-        lifespan=lifespan,
+    return Edge(
+        endpoints.routes(),
+        lifecycle=Starlette(lifespan=lifespan),
+        admission=endpoints.admission,
+        headers=HeaderCheck(hosts=allowed_hosts(host)),
+        instruments=gateway.instruments,
+        publish=endpoints.exposition.publish,
+        limiter=limiter,
     )
 
 

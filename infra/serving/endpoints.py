@@ -1,27 +1,32 @@
-"""HTTP around the gateway: bodies decoded and refused, answers encoded, statuses counted."""
+"""HTTP around the gateway: bodies decoded and refused, answers encoded."""
 
 import asyncio
+import os
 import time
-from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
-from infra.serving import metrics, openapi
+from infra.segments import SegmentStore
+from infra.serving import openapi
+from infra.serving.admission import Admission, Lane
 from infra.serving.breaker import BreakerState
+from infra.serving.calls import Answer, Call
+from infra.serving.edge import Route
 from infra.serving.eventlog import LogFullError
+from infra.serving.exposition import Exposition
+from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway
-from infra.serving.metrics import Gauge
-from infra.serving.problems import RefusedError, busy, not_json, not_valid
+from infra.serving.newitems import items_table
+from infra.serving.problems import busy, not_json, not_valid
 from infra.serving.schemas import (
     ExplainRequest,
     FeedbackRequest,
     FeedbackResponse,
     Health,
+    NewItemsRequest,
+    NewItemsResponse,
     RecommendRequest,
     RejectedEvent,
     Role,
@@ -30,16 +35,21 @@ from infra.serving.schemas import (
     TakedownRequest,
     TakedownResponse,
 )
-from infra.serving.security import is_local, read_body, require_token
+from infra.serving.security import is_local, require_token
 from infra.serving.slots import Slot
 from infra.takedowns import TakedownStore
 from recmodels.errors import StoreError
 
 T = TypeVar("T", bound=msgspec.Struct)
-Endpoint = Callable[[Request], Awaitable[Response]]
 
-FEEDBACK_SECONDS = 10.0
-"""How long a client waits for the commit of its feedback before it is told to send it again."""
+_WAIT_SECONDS = {"recommend": 0.05, "feedback": 0.25}
+"""How long a request of the lane may wait in an overload; feedback waits for its commit, too."""
+
+_BURST_SECONDS = {"recommend": 0.25, "feedback": 1.0}
+"""How long it may wait otherwise."""
+
+_LEAST_INSIDE = 64
+"""As many requests of a lane are let in however slow it is: a burst of an otherwise idle client."""
 
 _encode = msgspec.json.Encoder().encode
 
@@ -50,13 +60,25 @@ class Endpoints:
     Args:
         gateway: What answers.
         takedowns: Where takedowns are written.
+        segments: Where new items are written.
         token: What a caller must know to change state.
         version: Version of the service.
+        shared: Where the other workers' figures are; None where there is one process alone.
     """
 
-    def __init__(self, gateway: Gateway, takedowns: TakedownStore, *, token: str, version: str) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        takedowns: TakedownStore,
+        segments: SegmentStore,
+        *,
+        token: str,
+        version: str,
+        shared: SharedFigures | None = None,
+    ) -> None:
         self._gateway = gateway
         self._takedowns = takedowns
+        self._segments = segments
         self._token = token
         self._version = version
         self._started_at = datetime.now(UTC)
@@ -65,67 +87,62 @@ class Endpoints:
         self._explain_body = msgspec.json.Decoder(ExplainRequest)
         self._feedback_body = msgspec.json.Decoder(FeedbackRequest)
         self._takedown_body = msgspec.json.Decoder(TakedownRequest)
-        self.is_draining = False
+        self._new_items_body = msgspec.json.Decoder(NewItemsRequest)
+        recommend, feedback = (
+            Lane(name, wait_seconds=_WAIT_SECONDS[name], burst_seconds=_BURST_SECONDS[name], least=_LEAST_INSIDE)
+            for name in ("recommend", "feedback")
+        )
+        self.admission = Admission((recommend, feedback), refused=gateway.instruments.refused)
+        self.exposition = Exposition(gateway, self.admission, version=version, shared=shared)
 
     def routes(self) -> list[Route]:
-        """Return the routes."""
+        """Return the routes; what has a lane may be refused when there is too much of it."""
+        recommend, feedback = self.admission.lanes
         return [
-            self._route("/v1/recommend", self.recommend, "POST"),
-            self._route("/v1/explain", self.explain, "POST"),
-            self._route("/v1/feedback", self.feedback, "POST"),
-            self._route("/v1/status", self.status, "GET"),
-            self._route("/v1/admin/takedown", self.takedown, "POST"),
-            self._route("/healthz", self.health, "GET"),
-            self._route("/readyz", self.ready, "GET"),
-            self._route("/metrics", self.metrics, "GET"),
-            self._route("/openapi.json", self.openapi, "GET"),
+            Route("/v1/recommend", "POST", self.recommend, recommend),
+            Route("/v1/explain", "POST", self.explain, recommend),
+            Route("/v1/feedback", "POST", self.feedback, feedback),
+            Route("/v1/admin/takedown", "POST", self.takedown),
+            Route("/v1/admin/items", "POST", self.add_items),
+            Route("/v1/status", "GET", self.status),
+            Route("/healthz", "GET", self.health),
+            Route("/readyz", "GET", self.ready),
+            Route("/metrics", "GET", self.metrics),
+            Route("/openapi.json", "GET", self.openapi),
         ]
 
-    def _route(self, path: str, endpoint: Endpoint, method: str) -> Route:
-        requests = self._gateway.instruments.requests
-
-        async def counted(request: Request) -> Response:
-            try:
-                response = await endpoint(request)
-            except RefusedError as refusal:
-                response = refusal.response()
-            requests.add(path, str(response.status_code))
-            return response
-
-        return Route(path, counted, methods=[method])
-
-    async def recommend(self, request: Request) -> Response:
+    async def recommend(self, call: Call) -> Answer:
         """Answer a list of items."""
-        wish = _decode(self._recommend_body, await read_body(request))
+        wish = _decode(self._recommend_body, call.body)
         try:
             return _json(await self._gateway.recommend(wish))
         except LogFullError as error:
             raise busy(str(error)) from error
 
-    async def explain(self, request: Request) -> Response:
+    async def explain(self, call: Call) -> Answer:
         """Show what both models would answer; it tells a user's history, so it needs the token like feedback."""
-        self._require_trust(request)
-        return _json(await self._gateway.explain(_decode(self._explain_body, await read_body(request))))
+        self._require_trust(call)
+        return _json(await self._gateway.explain(_decode(self._explain_body, call.body)))
 
-    async def feedback(self, request: Request) -> Response:
+    async def feedback(self, call: Call) -> Answer:
         """Keep feedback; needs the token unless the caller is on this machine."""
-        self._require_trust(request)
-        report = _decode(self._feedback_body, await read_body(request))
+        self._require_trust(call)
+        report = _decode(self._feedback_body, call.body)
         try:
-            receipt = await asyncio.wait_for(self._gateway.feedback(report.events), FEEDBACK_SECONDS)
-        except (LogFullError, StoreError, TimeoutError) as error:
-            raise busy(f"the feedback could not be stored: {error or 'the store is slow'}") from error
+            receipt = await self._gateway.feedback(report.events)
+        except (LogFullError, StoreError) as error:
+            raise busy(f"the feedback could not be stored: {error}") from error
         rejected = [RejectedEvent(rejection.event_id, rejection.reason) for rejection in receipt.rejected]
         return _json(FeedbackResponse(receipt.accepted, receipt.duplicates, rejected))
 
-    def _require_trust(self, request: Request) -> None:
-        if not is_local(request):
-            require_token(request, token=self._token)
+    def _require_trust(self, call: Call) -> None:
+        if not is_local(call):
+            require_token(call, token=self._token)
 
-    async def takedown(self, request: Request) -> Response:
+    async def takedown(self, call: Call) -> Answer:
         """Block items, or allow them again; needs the token."""
-        require_token(request, token=self._token)
-        order = _decode(self._takedown_body, await read_body(request))
+        require_token(call, token=self._token)
+        order = _decode(self._takedown_body, call.body)
         try:
             blocked = await asyncio.to_thread(self._apply, order)
         except StoreError as error:
@@ -139,13 +156,24 @@ class Endpoints:
             self._takedowns.lift(order.item_ids)
         return len(self._takedowns.blocked().item_ids)
 
-    async def status(self, _request: Request) -> Response:
+    async def add_items(self, call: Call) -> Answer:
+        """Add items to the segment that every worker serves from within seconds; needs the token."""
+        require_token(call, token=self._token)
+        items = items_table(_decode(self._new_items_body, call.body).items)
+        try:
+            version = await asyncio.to_thread(self._segments.append, items, by="gateway", now=datetime.now(UTC))
+        except StoreError as error:
+            raise busy(str(error)) from error
+        return _json(NewItemsResponse(version))
+
+    async def status(self, _call: Call) -> Answer:
         """Tell who serves, and how it goes."""
         view, log = self._gateway.view, self._gateway.log
         serving = view.lineup.serving
         slots = [_slot_status("champion", view.lineup.champion), _slot_status("challenger", view.lineup.challenger)]
         status = StatusResponse(
             version=self._version,
+            pid=os.getpid(),
             started_at=self._started_at,
             slots=[slot for slot in slots if slot is not None],
             rollout_id=serving.rollout_id,
@@ -154,39 +182,30 @@ class Endpoints:
             queue_depth=log.depth,
             queue_limit=log.limit,
             taken_down=len(view.blocked),
+            segment_version=view.segment_version,
             is_store_reachable=view.is_store_reachable,
         )
         return _json(status)
 
-    async def health(self, _request: Request) -> Response:
+    async def health(self, _call: Call) -> Answer:
         """Tell that the process is alive."""
         return _json(Health(is_ok=True, detail="alive"))
 
-    async def ready(self, _request: Request) -> Response:
+    async def ready(self, _call: Call) -> Answer:
         """Tell whether to send traffic here."""
-        if self.is_draining:
+        if self.admission.is_draining:
             return _json(Health(is_ok=False, detail="draining"), status=503)
         if not self._gateway.view.has_polled:
             return _json(Health(is_ok=False, detail="who serves is not known yet"), status=503)
         return _json(Health(is_ok=True, detail="ready"))
 
-    async def metrics(self, _request: Request) -> Response:
-        """Expose counters, gauges and latencies."""
-        gateway, view = self._gateway, self._gateway.view
-        gauges = (
-            Gauge("everfeed_log_queue_rows", "Rows waiting to be written.", lambda: gateway.log.depth),
-            Gauge("everfeed_log_written_rows", "Answers written since the start.", lambda: gateway.log.written),
-            Gauge("everfeed_canary_share", "Share of the challenger's users.", lambda: view.lineup.serving.share),
-            Gauge(
-                "everfeed_store_reachable", "1 when the last poll succeeded.", lambda: gateway.view.is_store_reachable
-            ),
-        )
-        text = metrics.render([*gateway.instruments.all(), gateway.log.lag, *gauges], facts={"version": self._version})
-        return Response(text, media_type=metrics.CONTENT_TYPE)
+    async def metrics(self, _call: Call) -> Answer:
+        """Expose counters, gauges and latencies, of all workers."""
+        return self.exposition.answer()
 
-    async def openapi(self, _request: Request) -> Response:
+    async def openapi(self, _call: Call) -> Answer:
         """Return the OpenAPI document."""
-        return Response(self._document, media_type="application/json")
+        return Answer(self._document)
 
 
 def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
@@ -198,8 +217,8 @@ def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         raise not_json(error) from error
 
 
-def _json(answer: msgspec.Struct, *, status: int = 200) -> Response:
-    return Response(_encode(answer), status_code=status, media_type="application/json")
+def _json(answer: msgspec.Struct, *, status: int = 200) -> Answer:
+    return Answer(_encode(answer), status)
 
 
 def _slot_status(role: Role, slot: Slot | None) -> SlotStatus | None:

@@ -1,6 +1,6 @@
 """What is answered when no model can: the most consumed items, from lists that were made when a bundle was loaded."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -40,10 +40,11 @@ class PopularItems:
         }
         return cls(tuple(ids), named)
 
-    def top(self, k: int, *, surface: str, without: Container[str] = ()) -> tuple[str, ...]:
-        """Return the first `k` items of a surface that are not in `without`; fewer where the catalogue ends.
+    def top(self, k: int, *, surface: str, without: Sequence[Container[str]] = ()) -> tuple[str, ...]:
+        """Return the first `k` items of a surface that none of `without` holds; fewer where the catalogue ends.
 
         A surface that no item has leaves out nothing, as in `Ranker.recommend`.
         """
         ordered = self.by_surface.get(surface, self.item_ids)
-        return tuple(islice((item_id for item_id in ordered if item_id not in without), k))
+        allowed = (item_id for item_id in ordered if not any(item_id in items for items in without))
+        return tuple(islice(allowed, k))

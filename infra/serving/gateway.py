@@ -1,5 +1,9 @@
-"""The gateway without HTTP: a request in, a list out, and everything about it logged."""
+"""The gateway without HTTP: a request in, a list out, and everything about it logged.
 
+The context of a request goes to nobody but the models: it stands in no log, no table and no metric.
+"""
+
+import asyncio
 import math
 import secrets
 import time
@@ -13,7 +17,7 @@ from infra.serving.eventlog import EventLog
 from infra.serving.explain import explain_list
 from infra.serving.history import find_history
 from infra.serving.instruments import Instruments
-from infra.serving.ranking import Ranking, Wish, make_ranking
+from infra.serving.ranking import Ranking, Wish, ask_of, make_ranking
 from infra.serving.schemas import (
     ExplainRequest,
     ExplainResponse,
@@ -24,8 +28,10 @@ from infra.serving.schemas import (
     Role,
     Why,
 )
+from infra.serving.shadowing import Shadow, Shown
 from infra.serving.slots import Slot
 from infra.serving.watcher import View
+from infra.shadows import ShadowStore
 from recmodels.assignment import Arm, bucket_of
 from recmodels.errors import StoreError
 
@@ -42,18 +48,26 @@ class Gateway:
     Args:
         histories: What users did.
         log: Where everything served goes.
+        shadows: Where the comparisons of a shadow stage go.
         user_secret: Key that user ids are hashed with.
         clock: Tells the time.
     """
 
     def __init__(
-        self, histories: HistoryStore, log: EventLog, *, user_secret: bytes, clock: Callable[[], datetime] = _utc_now
+        self,
+        histories: HistoryStore,
+        log: EventLog,
+        shadows: ShadowStore,
+        *,
+        user_secret: bytes,
+        clock: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._histories = histories
         self._secret = user_secret
         self._clock = clock
         self.log = log
         self.instruments = Instruments()
+        self.shadow = Shadow(shadows, count=self.instruments.shadowed)
         self.view = View()
         """Replaced as a whole by the watcher; a request reads it once."""
 
@@ -68,11 +82,17 @@ class Gateway:
         arm, slot = view.lineup.slot_for(request.user)
         history, is_readable = self._history(request, key)
         wish = Wish(request.k, request.surface, tuple(request.exclude))
+        ranked = time.perf_counter()
         ranking = await make_ranking(slot, history, wish, view=view)
-        seconds = time.perf_counter() - began
+        ended = time.perf_counter()
+        seconds = ended - began
         served = self._served(request, ranking, key=key, arm=arm, serving=view.lineup.serving, seconds=seconds)
         self.log.record(served)
         self.instruments.latency.observe(seconds, arm)
+        challenger = view.lineup.shadow
+        if challenger is not None and history.item_ids:  # without a history no model is asked
+            shown = Shown(served, ended - ranked, ask_of(history, wish), challenger, view)
+            asyncio.get_running_loop().call_soon(self.shadow.offer, shown)  # when this answer has been handed out
         reason = ranking.fallback_reason if is_readable else "history_unreadable"
         if ranking.fallback_reason:
             self.instruments.fallbacks.add(arm, reason)
@@ -84,17 +104,14 @@ class Gateway:
         view = self.view
         serving = view.lineup.serving
         arm, _ = view.lineup.slot_for(request.user)
-        wish = RecommendRequest(request.user, request.surface, request.k)
-        history, _ = self._history(wish, user_key(request.user, self._secret))
+        as_asked = RecommendRequest(request.user, request.surface, request.k)
+        history, _ = self._history(as_asked, user_key(request.user, self._secret))
+        wish = Wish(request.k, request.surface)
         roles: tuple[tuple[Role, Slot | None], ...] = (
             ("champion", view.lineup.champion),
             ("challenger", view.lineup.challenger),
         )
-        lists = [
-            explain_list(role, slot, await make_ranking(slot, history, Wish(request.k, request.surface), view=view))
-            for role, slot in roles
-            if slot is not None
-        ]
+        lists = [await explain_list(role, slot, history, wish, view=view) for role, slot in roles if slot is not None]
         return ExplainResponse(
             arm=arm,
             bucket=bucket_of(request.user, salt=serving.salt) if serving.rollout_id else None,
@@ -149,6 +166,7 @@ class Gateway:
             is_non_finite=ranking.is_non_finite,
             origin=request.origin,
             user_id="" if request.is_anonymous else request.user,
+            segment_version=ranking.segment_version,
         )
 
 

@@ -24,6 +24,20 @@ class Instruments:
         )
     )
 
+    shadowed: Counter = field(
+        default_factory=lambda: Counter(
+            "everfeed_shadow_requests",
+            "Requests that a challenger answers unseen, by what became of them.",
+            ("outcome",),
+        )
+    )
+
+    refused: Counter = field(
+        default_factory=lambda: Counter(
+            "everfeed_refused_requests", "Requests that were not let in, by lane and reason.", ("lane", "reason")
+        )
+    )
+
     def all(self) -> tuple[Counter | Histogram, ...]:
         """Return them in the order of the exposition."""
-        return (self.requests, self.latency, self.fallbacks, self.feedback)
+        return (self.requests, self.latency, self.fallbacks, self.feedback, self.shadowed, self.refused)

@@ -20,7 +20,7 @@ class Operation:
         method: ``"get"`` or ``"post"``.
         summary: What it does.
         request: Type of the body; None without one.
-        response: Type of the answer; None for plain text.
+        response: Type of the answer; None for the text of OpenMetrics.
         refusals: Statuses of 400 or above that it answers by contract.
         needs_token: A bearer token is required.
     """
@@ -34,7 +34,7 @@ class Operation:
     needs_token: bool = False
 
 
-_BODY_REFUSALS = (400, 403, 413, 421, 422, 503)
+_BODY_REFUSALS = (400, 403, 408, 413, 421, 422, 429, 503)
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -63,6 +63,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "Stop recommending items, or allow them again.",
         schemas.TakedownRequest,
         schemas.TakedownResponse,
+        (*_BODY_REFUSALS, 401),
+        needs_token=True,
+    ),
+    Operation(
+        "/v1/admin/items",
+        "post",
+        "Serve new items before any model was trained on them, or label items anew.",
+        schemas.NewItemsRequest,
+        schemas.NewItemsResponse,
         (*_BODY_REFUSALS, 401),
         needs_token=True,
     ),
@@ -108,5 +117,5 @@ def _describe(operation: Operation) -> dict[str, Any]:
 
 def _content(kind: type[msgspec.Struct] | None) -> dict[str, Any]:
     if kind is None:
-        return {"text/plain": {"schema": {"type": "string"}}}
+        return {"application/openmetrics-text": {"schema": {"type": "string"}}}
     return {"application/json": {"schema": {"$ref": _REF.format(name=kind.__name__)}}}

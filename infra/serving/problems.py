@@ -1,13 +1,14 @@
 """Refusals: every answer of 400 or above says what is wrong, where, what was expected and what to do."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from infra.serving.calls import Answer
 from infra.serving.schemas import ErrorResponse, Problem
 
 _encoder = msgspec.json.Encoder()
@@ -41,8 +42,14 @@ class RefusedError(Exception):
         self.problem = Problem(what=what, where=where, expected=expected, what_to_do=what_to_do)
         self.headers = dict(headers or {})
 
-    def response(self) -> Response:
+    def answer(self) -> Answer:
         """Return the answer as JSON."""
+        body = _encoder.encode(ErrorResponse(error=self.problem))
+        headers = tuple((name.lower().encode(), value.encode()) for name, value in self.headers.items())
+        return Answer(body, self.status, headers=headers)
+
+    def response(self) -> Response:
+        """Return the answer as JSON, for an application of Starlette's."""
         body = _encoder.encode(ErrorResponse(error=self.problem))
         return Response(body, status_code=self.status, media_type="application/json", headers=self.headers)
 
@@ -95,6 +102,53 @@ def busy(what: str) -> RefusedError:
     )
 
 
+def cut_off() -> RefusedError:
+    """Return the refusal of a body whose sender went away; nobody reads it but the metrics."""
+    return RefusedError(
+        400,
+        "the connection ended before the body did",
+        where="body",
+        expected="as many bytes as were announced",
+        what_to_do="send the request again",
+    )
+
+
+def not_in_time(seconds: float) -> RefusedError:
+    """Return the refusal of a body that did not arrive within `seconds`."""
+    return RefusedError(
+        408,
+        "the body did not arrive in time",
+        where="body",
+        expected=f"the whole body within {seconds:.0f} s",
+        what_to_do="send the request again",
+        headers={"Connection": "close"},
+    )
+
+
+def not_found(method: str, path: str, *, allowed: Sequence[str]) -> RefusedError:
+    """Return the refusal of an unknown path, or of a known one asked by a method outside `allowed`."""
+    methods = ", ".join(allowed)
+    return RefusedError(
+        405 if allowed else 404,
+        f"{method} {path}: {'Method Not Allowed' if allowed else 'Not Found'}",
+        where="request line",
+        expected=f"one of: {methods}" if allowed else "a path that /openapi.json lists",
+        what_to_do="see /openapi.json",
+        headers={"Allow": methods} if allowed else None,
+    )
+
+
+def bug() -> RefusedError:
+    """Return the answer to what no one foresaw, without telling what it was."""
+    return RefusedError(
+        500,
+        "the gateway failed",
+        where="gateway",
+        expected="an answer",
+        what_to_do="try again; if it stays, look at the gateway's log",
+    )
+
+
 async def answer_http_exception(request: Request, error: Exception) -> Response:
     """Answer what the router refuses: an unknown path, a wrong method."""
     assert isinstance(error, HTTPException), "registered for this type only"
@@ -111,11 +165,5 @@ async def answer_http_exception(request: Request, error: Exception) -> Response:
 
 
 async def answer_bug(_request: Request, _error: Exception) -> Response:
-    """Answer what no one foresaw, without telling what it was; the server logs it."""
-    return RefusedError(
-        500,
-        "the gateway failed",
-        where="gateway",
-        expected="an answer",
-        what_to_do="try again; if it stays, look at the gateway's log",
-    ).response()
+    """Answer what no one foresaw; the server logs it."""
+    return bug().response()

@@ -1,20 +1,16 @@
 """One list for one user from the slot of the user's arm, or the popular items when the model cannot."""
 
-import asyncio
 import logging
 import time
-from collections.abc import Callable, Container
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from infra.histories import UserHistory
-from infra.serving.slots import LoadedModel, Slot
+from infra.serving.slots import Slot
 from infra.serving.watcher import View
-from recmodels.ranker import Slate
+from recmodels.slates import Ask, Slate
 
 _log = logging.getLogger(__name__)
-
-DEADLINE_SECONDS = 0.25
-"""How long a model may take before the popular items are answered instead."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +39,8 @@ class Ranking:
         fallback_reason: Empty when the model made the list.
         is_error: The model failed, was late or could not be loaded.
         is_non_finite: The model gave a score that is not a finite number.
-        num_blocked: Items taken down that the model answered nevertheless; they are not in the list.
+        num_blocked: Items that may not be shown and that the model answered nevertheless; they are not in the list.
+        segment_version: Version of the segment of new items, where the list holds one of them; else None.
     """
 
     item_ids: tuple[str, ...]
@@ -53,6 +50,7 @@ class Ranking:
     is_error: bool = False
     is_non_finite: bool = False
     num_blocked: int = 0
+    segment_version: int | None = None
 
 
 async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, view: View) -> Ranking:
@@ -64,14 +62,16 @@ async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, v
     if slot is None:
         return _popular("no_model", history, wish, view=view)
     if slot.loaded is None:
-        return _popular("not_loaded", history, wish, view=view, is_error=True)
+        is_non_finite = slot.reason == "not_finite"
+        return _popular(slot.reason, history, wish, view=view, is_error=True, is_non_finite=is_non_finite)
     if not history.item_ids:
         return _popular("unknown_user", history, wish, view=view)
     model = slot.loaded
     if not model.breaker.allows(time.monotonic()):
         return _popular("paused", history, wish, view=view, is_error=True)
+    standing = view.standing(model.digest)
     try:
-        slate = await _ask(model, history, wish, blocked=view.blocked)
+        slate = await model.batcher.rank(ask_of(history, wish), standing=standing)
     except TimeoutError:
         model.breaker.failed(time.monotonic())
         return _popular("late", history, wish, view=view, is_error=True)
@@ -83,51 +83,35 @@ async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, v
         model.breaker.failed(time.monotonic())
         return _popular("not_finite", history, wish, view=view, is_error=True, is_non_finite=True)
     model.breaker.succeeded()
-    return _without_blocked(slate, view.blocked)
+    newcomers = standing.newcomers
+    version = newcomers.version if slate.has_newcomers and newcomers is not None else None
+    return without_unsafe(slate, view=view, segment_version=version)
 
 
-def _without_blocked(slate: Slate, blocked: frozenset[str]) -> Ranking:
-    """Check what the ranker promises: a takedown holds even where its filter fails, and the failure is counted."""
-    rows = zip(slate.item_ids, slate.scores, slate.propensities, strict=True)
-    kept = [row for row in rows if row[0] not in blocked]
-    num_blocked = len(slate.item_ids) - len(kept)
-    if num_blocked == 0:
-        return Ranking(slate.item_ids, slate.scores, slate.propensities)
-    item_ids, scores, propensities = zip(*kept, strict=True) if kept else ((), (), ())
-    return Ranking(item_ids, scores, propensities, num_blocked=num_blocked)
+def ask_of(history: UserHistory, wish: Wish) -> Ask:
+    """Return what the model is asked."""
+    return Ask(history.item_ids, history.timestamps, wish.k, wish.surface, wish.exclude)
 
 
-async def _ask(model: LoadedModel, history: UserHistory, wish: Wish, *, blocked: frozenset[str]) -> Slate:
-    def rank() -> Slate:
-        return model.ranker.recommend(
-            history.item_ids, history.timestamps, k=wish.k, exclude=wish.exclude, surface=wish.surface, blocked=blocked
-        )
+def without_unsafe(slate: Slate, *, view: View, segment_version: int | None = None) -> Ranking:
+    """Check what the ranker promises: what is blocked stays away even where its filter or its labels fail.
 
-    return _inline(model, rank) if model.runs_inline else await _aside(model, rank)
-
-
-def _inline(model: LoadedModel, rank: Callable[[], Slate]) -> Slate:
-    """Rank on the event loop; a model that overruns its deadline there is ranked in a thread from then on."""
-    began = time.perf_counter()
-    slate = rank()
-    if time.perf_counter() - began > DEADLINE_SECONDS:
-        model.runs_inline = False
-    return slate
-
-
-async def _aside(model: LoadedModel, rank: Callable[[], Slate]) -> Slate:
-    """Rank in the model's own thread.
-
-    Raises:
-        TimeoutError: The deadline passed; the thread finishes what it does, for nobody.
+    A model may have been trained on labels that are out of date; the champion's catalogue and the database know better.
+    What is found is counted, and the canary's judge rolls back at the first one.
     """
-    future = asyncio.get_running_loop().run_in_executor(model.executor, rank)
-    return await asyncio.wait_for(future, DEADLINE_SECONDS)
+    blocked, mislabelled = view.blocked, view.mislabelled
+    if blocked.isdisjoint(slate.item_ids) and mislabelled.isdisjoint(slate.item_ids):
+        return Ranking(slate.item_ids, slate.scores, slate.propensities, segment_version=segment_version)
+    rows = zip(slate.item_ids, slate.scores, slate.propensities, strict=True)
+    kept = [row for row in rows if row[0] not in blocked and row[0] not in mislabelled]
+    item_ids, scores, propensities = zip(*kept, strict=True) if kept else ((), (), ())
+    num_blocked = len(slate.item_ids) - len(kept)
+    return Ranking(item_ids, scores, propensities, num_blocked=num_blocked, segment_version=segment_version)
 
 
 def _popular(
     reason: str, history: UserHistory, wish: Wish, *, view: View, is_error: bool = False, is_non_finite: bool = False
 ) -> Ranking:
-    without: Container[str] = view.blocked.union(wish.exclude, history.item_ids)
-    item_ids = view.lineup.popular.top(wish.k, surface=wish.surface, without=without)
+    own: Collection[str] = {*wish.exclude, *history.item_ids}
+    item_ids = view.lineup.popular.top(wish.k, surface=wish.surface, without=(view.blocked, view.mislabelled, own))
     return Ranking(item_ids, (), (1.0,) * len(item_ids), reason, is_error=is_error, is_non_finite=is_non_finite)

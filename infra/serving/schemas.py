@@ -8,10 +8,20 @@ from msgspec import Meta, Struct
 from recmodels.assignment import Arm
 
 Name = Annotated[str, Meta(min_length=1, max_length=200, description="An id or a name, 1 to 200 characters.")]
+StoredName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"^[^\x00]*$",
+        description="An id or a name, 1 to 200 characters; not the character U+0000, which PostgreSQL cannot store.",
+    ),
+]
 Role = Literal["champion", "challenger"]
 Why = Literal["retrieval", "fallback"]
 Origin = Literal["event", "replay"]
-Scalar = str | float | bool | None
+Scalar = Annotated[str, Meta(max_length=200)] | float | bool | None
+Safety = Literal["ok", "restricted", "blocked"]
 
 _LATEST = 253_402_300_799_999_999  # the end of the year 9999, in microseconds since 1970
 
@@ -27,17 +37,18 @@ class HistoryEvent(Struct, frozen=True, forbid_unknown_fields=True):
 class RecommendRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """A wish for a list of items."""
 
-    user: Name
+    user: StoredName
     """User id, or the session's id when `is_anonymous`; also the unit that is assigned to an arm."""
-    surface: Name = "video"
+    surface: StoredName = "video"
     k: Annotated[int, Meta(ge=1, le=200, description="How many items, 1 to 200.")] = 10
     exclude: Annotated[list[Name], Meta(max_length=1000)] = []
     """Items that must not be answered."""
     history: Annotated[list[HistoryEvent], Meta(max_length=1000)] | None = None
     """Replaces the stored history; for anonymous, replayed or externally stored users."""
     context: Annotated[dict[Name, Scalar], Meta(max_length=50)] = {}
-    """Facts about the request; accepted for models that use them."""
-    query: Annotated[str, Meta(max_length=500)] | None = None
+    """Facts about the request, for models that use them: texts of at most 200 characters, numbers, yes or no. They are
+    neither logged nor kept."""
+    query: Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")] | None = None
     is_anonymous: bool = False
     """`user` is a session: clicks change its next list, but its id is not kept."""
     origin: Origin = "event"
@@ -95,6 +106,27 @@ class ExplainedItem(Struct, frozen=True):
     surface: str
 
 
+class ExplainedStage(Struct, frozen=True):
+    """One stage on the way to a list."""
+
+    name: str
+    """catalogue, retrieval, a filter by its reason, newcomers, ranking, safety check or fallback."""
+    kept: int
+    """Items after the stage."""
+    removed: int
+    """Items that the stage took away."""
+    words: str
+
+
+class RejectedItem(Struct, frozen=True):
+    """An item that scored well enough for the list and is not in it."""
+
+    item_id: str
+    reason: str
+    """seen, excluded, blocked, safety, surface, or not retrieved."""
+    score: float | None
+
+
 class ExplainedList(Struct, frozen=True):
     """What one model would answer."""
 
@@ -102,6 +134,10 @@ class ExplainedList(Struct, frozen=True):
     model_version: str
     model: str
     items: list[ExplainedItem]
+    stages: list[ExplainedStage]
+    """How the list came about, in order; empty where the model was not asked."""
+    rejected: list[RejectedItem]
+    """Better scored items that are not in the list, best first; at most 50."""
     fallback_reason: str
     """Empty, or as in a recommendation."""
 
@@ -121,7 +157,7 @@ class ExplainResponse(Struct, frozen=True):
 class FeedbackEvent(Struct, frozen=True, forbid_unknown_fields=True):
     """What a user did with one item that was recommended."""
 
-    event_id: Name
+    event_id: StoredName
     """Chosen by the client; a second event with the same id changes nothing."""
     request_id: Name
     item_id: Name
@@ -169,6 +205,35 @@ class TakedownResponse(Struct, frozen=True):
     blocked: int
 
 
+class NewItem(Struct, frozen=True, forbid_unknown_fields=True):
+    """An item that no model knows yet, or newer facts of one that was added before."""
+
+    item_id: StoredName
+    creator_id: StoredName | None = None
+    """Models that do not know the item score it like the mean of its creator's items."""
+    surface: StoredName | None = None
+    category: Annotated[str, Meta(max_length=500, pattern=r"^[^\x00]*$")] | None = None
+    """One or more names joined by `|`, the main one first; its items stand in for those of an unknown creator."""
+    text: Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$")] | None = None
+    duration_seconds: Annotated[float, Meta(ge=0, le=1e7)] | None = None
+    published_at: Annotated[datetime, Meta(tz=True)] | None = None
+    safety: Safety = "ok"
+    """`blocked` holds for every model, also for those that know the item."""
+
+
+class NewItemsRequest(Struct, frozen=True, forbid_unknown_fields=True):
+    """Items to serve from now on."""
+
+    items: Annotated[list[NewItem], Meta(min_length=1, max_length=500)]
+
+
+class NewItemsResponse(Struct, frozen=True):
+    """Sent after the items are durable; every worker serves them within seconds."""
+
+    segment_version: int
+    """Version of the segment that holds them; it stays where nothing was new."""
+
+
 class SlotStatus(Struct, frozen=True):
     """One model in memory."""
 
@@ -187,7 +252,10 @@ class StatusResponse(Struct, frozen=True):
     """Who serves, and how it goes."""
 
     version: str
+    pid: int
+    """Process of the worker that answers; another one may answer the next time."""
     started_at: datetime
+    """When that worker started."""
     slots: list[SlotStatus]
     rollout_id: str | None
     step: int | None
@@ -197,6 +265,9 @@ class StatusResponse(Struct, frozen=True):
     """Rows waiting to be written."""
     queue_limit: int
     taken_down: int
+    """Items that nobody may see: taken down, or labelled `blocked` since the models were trained."""
+    segment_version: int
+    """Version of the segment of new items that this worker serves."""
     is_store_reachable: bool
 
 

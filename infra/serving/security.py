@@ -3,12 +3,13 @@
 import hmac
 import ipaddress
 import socket
+from collections.abc import Iterable
+from functools import lru_cache
 
-from starlette.datastructures import Headers
-from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from infra.serving.problems import RefusedError, too_large
+from infra.serving.calls import Call
+from infra.serving.problems import RefusedError, cut_off, too_large
 
 BODY_LIMIT = 256 * 1024
 """Most bytes of a request body."""
@@ -37,80 +38,108 @@ def is_loopback(host: str) -> bool:
         return False
 
 
+class HeaderCheck:
+    """Refuses foreign Host and Origin headers, and bodies that are announced as larger than the limit.
+
+    Args:
+        hosts: Names, without port, that a Host header may hold.
+        body_limit: Most bytes of a body.
+    """
+
+    def __init__(self, *, hosts: frozenset[str], body_limit: int = BODY_LIMIT) -> None:
+        self._hosts = hosts
+        self._limit = body_limit
+        self._is_own = lru_cache(maxsize=256)(lambda host: _name_of(host.decode("latin-1")) in hosts)
+
+    def check(self, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """Look at the headers as ASGI gives them, names in lower case.
+
+        Raises:
+            RefusedError: 421, 403 or 413.
+        """
+        host, origin = b"", None
+        for name, value in headers:
+            if name == b"host":
+                host = value
+                if not self._is_own(host):
+                    raise self._misdirected(host.decode("latin-1"))
+            elif name == b"origin":
+                origin = value
+            elif name == b"content-length" and not (value.isdigit() and int(value) <= self._limit):
+                raise too_large(self._limit)
+        if not host:
+            raise self._misdirected("")
+        if origin is not None and origin.partition(b"://")[2].lower() != host.lower():
+            raise _foreign(origin.decode("latin-1"))
+
+    def _misdirected(self, host: str) -> RefusedError:
+        return RefusedError(
+            421,
+            f"host {host!r} is not served here",
+            where="header Host",
+            expected=f"one of: {', '.join(sorted(self._hosts))}",
+            what_to_do="address the service by one of these names",
+        )
+
+
+def _foreign(origin: str) -> RefusedError:
+    return RefusedError(
+        403,
+        f"origin {origin!r} is not allowed",
+        where="header Origin",
+        expected="no Origin, or the service's own",
+        what_to_do="call the service from a server, not from a page of another site",
+    )
+
+
 class Guard:
-    """ASGI middleware that refuses foreign Host and Origin headers and bodies over the limit.
+    """ASGI middleware around an application of Starlette's that checks the headers of every request.
 
     Args:
         app: The application behind it.
         hosts: Names, without port, that a Host header may hold.
-        body_limit: Most bytes of a body, whether it is announced or sent in chunks.
     """
 
-    def __init__(self, app: ASGIApp, *, hosts: frozenset[str], body_limit: int = BODY_LIMIT) -> None:
+    def __init__(self, app: ASGIApp, *, hosts: frozenset[str]) -> None:
         self._app = app
-        self._hosts = hosts
-        self._limit = body_limit
+        self._headers = HeaderCheck(hosts=hosts)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer, or pass on, one request."""
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        headers = Headers(scope=scope)
         try:
-            self._check(headers)
+            if scope["type"] == "http":
+                self._headers.check(scope["headers"])
         except RefusedError as refusal:
             await refusal.response()(scope, receive, send)
             return
         await self._app(scope, receive, send)
 
-    def _check(self, headers: Headers) -> None:
-        host = headers.get("host", "")
-        if _name_of(host) not in self._hosts:
-            raise RefusedError(
-                421,
-                f"host {host!r} is not served here",
-                where="header Host",
-                expected=f"one of: {', '.join(sorted(self._hosts))}",
-                what_to_do="address the service by one of these names",
-            )
-        origin = headers.get("origin")
-        if origin is not None and origin.partition("://")[2].lower() != host.lower():
-            raise RefusedError(
-                403,
-                f"origin {origin!r} is not allowed",
-                where="header Origin",
-                expected="no Origin, or the service's own",
-                what_to_do="call the service from a server, not from a page of another site",
-            )
-        length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > self._limit:
-            raise too_large(self._limit)
 
-
-async def read_body(request: Request, *, limit: int = BODY_LIMIT) -> bytes:
+async def read_body(receive: Receive, *, limit: int = BODY_LIMIT) -> bytes:
     """Return the body, giving up as soon as it grows over `limit` bytes.
 
     Raises:
-        RefusedError: 413, the body is larger.
+        RefusedError: 413, the body is larger; 400, the client went away in the middle of it.
     """
-    chunks: list[bytes] = []
-    size = 0
-    async for chunk in request.stream():
-        size += len(chunk)
-        if size > limit:
+    body: bytes = b""
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise cut_off()
+        body += message.get("body", b"")
+        if len(body) > limit:
             raise too_large(limit)
-        chunks.append(chunk)
-    return b"".join(chunks)
+        if not message.get("more_body", False):
+            return body
 
 
-def require_token(request: Request, *, token: str) -> None:
+def require_token(call: Call, *, token: str) -> None:
     """Refuse a request without the bearer token.
 
     Raises:
         RefusedError: 401, no token or another one was sent.
     """
-    scheme, _, given = request.headers.get("authorization", "").partition(" ")
+    scheme, _, given = call.header(b"authorization").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
         raise RefusedError(
             401,
@@ -122,10 +151,10 @@ def require_token(request: Request, *, token: str) -> None:
         )
 
 
-def is_local(request: Request) -> bool:
+def is_local(call: Call) -> bool:
     """Return whether the request comes straight from this machine, without a proxy in between."""
-    is_forwarded = "x-forwarded-for" in request.headers or "forwarded" in request.headers
-    return request.client is not None and is_loopback(request.client.host) and not is_forwarded
+    is_forwarded = any(name in (b"x-forwarded-for", b"forwarded") for name, _ in call.scope["headers"])
+    return is_loopback(call.client) and not is_forwarded
 
 
 def _name_of(host: str) -> str:

@@ -1,21 +1,28 @@
 """The models in memory: loaded by digest, warmed up before they take traffic, swapped as one line-up.
 
 A line-up never changes; a new one replaces it in a single assignment, so that a request sees one state from beginning
-to end. A model that cannot be loaded leaves its slot empty with the reason, and its users get the popular items.
+to end. A model that cannot be loaded, or is not fit to serve, leaves its slot empty with the reason, and its users get
+the popular items.
 """
 
 import logging
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import median
 
+import pyarrow.compute as pc
+
+from infra.histories import UserHistory
 from infra.rollouts import ModelReference, Serving
+from infra.serving.batching import Batcher
 from infra.serving.breaker import Breaker
 from infra.serving.fallback import PopularItems
+from infra.serving.warmup import UnfitModelError, warm_up
 from recmodels.assignment import Arm, arm_of
-from recmodels.bundle import load_bundle
+from recmodels.bundle import Bundle, load_bundle
+from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.errors import EverfeedError
 from recmodels.ranker import Ranker
 
@@ -25,8 +32,6 @@ INLINE_SECONDS = 0.002
 """A model whose median warm-up ranking is faster runs on the event loop, for which the detour through a thread (0.1 ms)
 would be a tenth of a request; a slower one runs in a thread of its own, where its deadline can be kept."""
 
-_WARM_UP_RANKINGS = 16
-
 
 @dataclass(eq=False)
 class LoadedModel:
@@ -35,61 +40,74 @@ class LoadedModel:
     Attributes:
         digest: Of the bundle.
         model: Name of the model, from the bundle's manifest.
-        ranker: Ranks for one user.
         popular: The catalogue by popularity.
-        breaker: Stops asking a model that keeps failing.
-        runs_inline: Ranking is fast enough for the event loop.
+        batcher: Ranks, on the event loop or in the model's own thread.
         loaded_seconds: How long loading and warming up took.
+        blocked: Items that the bundle's own catalogue blocks.
+        breaker: Stops asking a model that keeps failing.
     """
 
     digest: str
     model: str
-    ranker: Ranker
     popular: PopularItems
-    runs_inline: bool
+    batcher: Batcher
     loaded_seconds: float
+    blocked: frozenset[str] = frozenset()
     breaker: Breaker = field(default_factory=Breaker)
-    executor: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="ranker"))
-    """Its thread starts with the first ranking that needs it, and ends when nothing refers to the model any more."""
+
+    @property
+    def ranker(self) -> Ranker:
+        """Ranks for one user."""
+        return self.batcher.ranker
+
+    @property
+    def executor(self) -> ThreadPoolExecutor:
+        """The model's own thread."""
+        return self.batcher.executor
 
 
-def load_model(bundles: Path, digest: str) -> LoadedModel:
-    """Load the bundle `digest` from the folder `bundles`, check it and rank a few times.
+def load_model(bundles: Path, digest: str, *, histories: Sequence[UserHistory] = ()) -> LoadedModel:
+    """Load the bundle `digest` from the folder `bundles`, check it and rank for people.
 
     Raises:
-        EverfeedError: The bundle is missing, altered or cannot rank.
+        EverfeedError: The bundle is missing, altered, cannot rank or is not fit to serve.
     """
     began = time.perf_counter()
     bundle = load_bundle(bundles, digest)
     ranker, popular = Ranker(bundle), PopularItems.of(bundle)
+    warmth = warm_up(ranker, histories, popular=popular)
     return LoadedModel(
         digest=digest,
         model=bundle.manifest.model,
-        ranker=ranker,
         popular=popular,
-        runs_inline=_warm_up(ranker, popular) < INLINE_SECONDS,
+        batcher=Batcher(ranker, runs_inline=warmth.median_seconds < INLINE_SECONDS),
         loaded_seconds=time.perf_counter() - began,
+        blocked=_blocked_in(bundle),
     )
 
 
-def _warm_up(ranker: Ranker, popular: PopularItems) -> float:
-    """Rank for histories of different lengths; return the median duration in seconds."""
-    seconds = []
-    for number in range(_WARM_UP_RANKINGS):
-        history = popular.item_ids[: number * 4]
-        began = time.perf_counter()
-        ranker.recommend(history, range(len(history)), k=10)
-        seconds.append(time.perf_counter() - began)
-    return median(seconds)
+def _blocked_in(bundle: Bundle) -> frozenset[str]:
+    is_blocked = pc.equal(bundle.items[SAFETY], "blocked")
+    return frozenset(bundle.items[ITEM_ID].filter(is_blocked).to_pylist())
 
 
 @dataclass(frozen=True)
 class Slot:
-    """A role, the model that should play it, and the model that is loaded for it, if any."""
+    """A role, the model that should play it, and the model that is loaded for it, if any.
+
+    Attributes:
+        reference: Which model should play it.
+        loaded: None where it cannot.
+        problem: Why not, in words.
+        reason: Why not, in a word: ``not_loaded``; ``not_finite`` where the warm-up found that.
+        popular: Its catalogue by popularity, which also a model has that may not rank; None without a bundle.
+    """
 
     reference: ModelReference
     loaded: LoadedModel | None
     problem: str = ""
+    reason: str = ""
+    popular: PopularItems | None = None
 
 
 @dataclass(frozen=True)
@@ -116,9 +134,19 @@ class Lineup:
         return arm, self.challenger if arm is Arm.CANARY else self.champion
 
     @property
+    def shadow(self) -> Slot | None:
+        """The challenger while it answers unseen, also when it is held in that stage; else None."""
+        return self.challenger if self.serving.rollout_id is not None and self.serving.step < 0 else None
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots that should hold a model."""
+        return tuple(slot for slot in (self.champion, self.challenger) if slot is not None)
+
+    @property
     def is_complete(self) -> bool:
         """Whether every slot that should hold a model holds it."""
-        return all(slot is None or slot.loaded is not None for slot in (self.champion, self.challenger))
+        return all(slot.loaded is not None for slot in self.slots)
 
 
 class Garage:
@@ -128,39 +156,44 @@ class Garage:
 
     Args:
         bundles: Folder of the bundles.
+        histories: Returns the histories that a model is warmed up with.
     """
 
-    def __init__(self, bundles: Path) -> None:
+    def __init__(self, bundles: Path, histories: Callable[[], Sequence[UserHistory]] = tuple) -> None:
         self._bundles = bundles
+        self._histories = histories
         self._loaded: dict[str, LoadedModel] = {}
 
     def line_up(self, serving: Serving, *, previous: Lineup) -> Lineup:
         """Return the line-up for a row of the rollouts store; models that are loaded already are taken over."""
         champion, challenger = self._slot(serving.champion), self._slot(serving.challenger)
-        loaded = [slot.loaded for slot in (champion, challenger) if slot is not None and slot.loaded is not None]
-        popular = loaded[0].popular if loaded else previous.popular
-        return Lineup(serving, champion, challenger, popular)
+        lists = [slot.popular for slot in (champion, challenger) if slot is not None and slot.popular is not None]
+        return Lineup(serving, champion, challenger, lists[0] if lists else previous.popular)
 
     def release(self, *, keep: Lineup) -> None:
         """Let go of every model that the line-up `keep` does not use; requests that use one finish with it."""
-        used = {slot.reference.digest for slot in (keep.champion, keep.challenger) if slot is not None}
+        used = {slot.reference.digest for slot in keep.slots}
         for digest in self._loaded.keys() - used:
             del self._loaded[digest]
 
     def _slot(self, reference: ModelReference | None) -> Slot | None:
         if reference is None:
             return None
-        if reference.digest in self._loaded:
-            return Slot(reference, self._loaded[reference.digest])
+        known = self._loaded.get(reference.digest)
+        if known is not None:
+            return Slot(reference, known, popular=known.popular)
         try:
-            loaded = load_model(self._bundles, reference.digest)
+            loaded = load_model(self._bundles, reference.digest, histories=self._histories())
+        except UnfitModelError as error:
+            reason = error.reason if error.reason == "not_finite" else "not_loaded"
+            slot = Slot(reference, None, str(error), reason, error.popular)
         except EverfeedError as error:
-            problem = str(error)
+            slot = Slot(reference, None, str(error), "not_loaded")
         except Exception as error:  # noqa: BLE001 - a door: whatever a bundle does, the other slot goes on serving
-            problem = f"{type(error).__name__}: {error}"
+            slot = Slot(reference, None, f"{type(error).__name__}: {error}", "not_loaded")
         else:
             _log.info("loaded digest=%s model=%s seconds=%.3f", loaded.digest, loaded.model, loaded.loaded_seconds)
             self._loaded[reference.digest] = loaded
-            return Slot(reference, loaded)
-        _log.error("not loaded digest=%s problem=%s", reference.digest, problem)
-        return Slot(reference, None, problem)
+            return Slot(reference, loaded, popular=loaded.popular)
+        _log.error("not loaded digest=%s problem=%s", reference.digest, slot.problem)
+        return slot

@@ -61,6 +61,14 @@ def next_item_scorer() -> ItemItemScorer:
     return ItemItemScorer(weights)
 
 
+def overflowing_scorer() -> ItemItemScorer:
+    """Its weights are finite, and so is what one item says; what two say together is infinite."""
+    size = NUM_ITEMS + FIRST_ITEM
+    rows = np.arange(FIRST_ITEM, size)
+    weights = np.full(len(rows), 3e38, np.float32)
+    return ItemItemScorer(sparse.csr_array((weights, (rows, np.full(len(rows), size - 1))), shape=(size, size)))
+
+
 def constant_scorer(value: float = 0.0) -> StaticScorer:
     """Prefers the last item; every score is shifted by `value`."""
     return StaticScorer((np.arange(NUM_ITEMS + FIRST_ITEM) + value).astype(np.float32))

@@ -71,6 +71,22 @@ def test_visit_is_found_by_its_request(store: EventStore, now: datetime) -> None
     }
 
 
+def test_recent_users_come_newest_first_and_once(store: EventStore, now: datetime) -> None:
+    assert store.recent_users(3) == []
+    store.append_requests([_request(n, at=now, user=user) for n, user in enumerate("abacbd")])
+    assert store.recent_users(3) == ["d", "b", "c"]
+    assert store.recent_users(9) == ["d", "b", "c", "a"]
+
+
+def test_segment_version_goes_to_the_lake_where_a_list_held_a_newcomer(
+    store: EventStore, now: datetime, later: Later
+) -> None:
+    store.append_requests([_request(1, at=now, segment_version=7), _request(2, at=now)])
+    drained = store.drain(before=later(1)).impressions
+    versions = dict(zip(drained["request_id"].to_pylist(), drained["segment_version"].to_pylist(), strict=True))
+    assert versions == {"q1": 7, "q2": None}
+
+
 def test_outcome_is_rejected_when_it_fits_nothing_that_was_served(store: EventStore, now: datetime) -> None:
     store.append_requests([_request(1, at=now)])
     receipt = store.append_outcomes(
@@ -89,6 +105,22 @@ def test_outcome_is_rejected_when_it_fits_nothing_that_was_served(store: EventSt
     for word, expected in zip(words, ("never answered", "not in the answer", "Known: clicked", "finite"), strict=True):
         assert expected in word
     assert isinstance(receipt.rejected[0], Rejection)
+
+
+def test_feedback_finds_the_answers_of_its_own_group_and_neither_is_kept_when_the_group_fails(
+    store: EventStore, now: datetime
+) -> None:
+    receipts = store.append_group(
+        [_request(1, at=now)], [[_click("e1", 1, "i1", at=now)], [_click("e2", 9, "i1", at=now)]]
+    )
+    assert [(receipt.accepted, len(receipt.rejected)) for receipt in receipts] == [(1, 0), (0, 1)]
+    assert store.append_group([_request(2, at=now)], []) == []
+
+    naive = datetime(2026, 1, 1)  # without a time zone: the store refuses it
+    with pytest.raises(ValueError, match="time zone"):
+        store.append_group([_request(3, at=now)], [[_click("e3", 3, "i1", at=naive)]])
+
+    assert set(store.visits(["q1", "q2", "q3"])) == {"q1", "q2"}
 
 
 def test_reports_share_what_is_known_when_they_come_together(store: EventStore, now: datetime) -> None:
@@ -306,3 +338,24 @@ def test_units_of_20_thousand_requests_take_a_fraction_of_a_second(
     assert np.array_equal(figures.canary.impressions, 3.0 * per_user[keys])
     assert figures.canary.reward.sum() + figures.control.reward.sum() == 20_000
     assert elapsed < 0.3
+
+
+def test_what_waits_is_read_without_moving_it(store: EventStore, now: datetime, later: Later) -> None:
+    store.append_requests(
+        [
+            _request(1, at=now, user="00aa"),
+            _request(2, at=later(1), user="ffaa"),
+            _request(3, at=later(2), user="00bb", origin="replay"),
+        ]
+    )
+    store.append_outcomes([_click("e1", 1, "i1", at=later(3)), _click("e2", 2, "i1", at=later(3))])
+    waiting = store.waiting(origin="event")
+    assert sorted(set(waiting.impressions["request_id"].to_pylist())) == ["q1", "q2"]
+    assert sorted(waiting.outcomes["event_id"].to_pylist()) == ["e1", "e2"]
+    half = store.waiting(origin="event", share=0.5)
+    assert set(half.impressions["user_key"].to_pylist()) == {"00aa"}
+    assert half.outcomes["event_id"].to_pylist() == ["e1"]
+    assert store.waiting(origin="event").impressions.equals(waiting.impressions)
+    drained = store.drain(before=later(60))
+    assert store.waiting(origin="event").impressions.num_rows == 0
+    assert drained.impressions.num_rows > 0

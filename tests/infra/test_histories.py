@@ -39,6 +39,14 @@ def test_last_events_come_oldest_first(database: Database, later: Later) -> None
     assert store.num_users() == 2
 
 
+def test_some_users_are_distinct_and_have_a_history(database: Database, later: Later) -> None:
+    store = HistoryStore(database)
+    assert store.some_users(5) == []
+    store.append([HistoryEvent(key, f"i{n}", later(n), "video") for n in range(3) for key in ("b", "a", "c")])
+    assert store.some_users(2) == ["a", "b"]
+    assert len(store.some_users(9)) == 3
+
+
 def test_event_is_kept_once_when_it_comes_twice(database: Database, now: datetime) -> None:
     store = HistoryStore(database)
     event = HistoryEvent("k", "i1", now, "video")

@@ -47,3 +47,18 @@ def test_secrets_are_not_shown(tmp_path: Path) -> None:
     assert settings.token() == "hush"
     assert "hush" not in repr(settings)
     assert not (tmp_path / "secrets").exists()
+
+
+def test_kept_secret_is_for_its_owner_only_and_replaces_the_one_before(tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home")
+    settings.keep_secret("slack_url", "first")
+    settings.keep_secret("slack_url", "second")
+    path = settings.secret_file("slack_url")
+    assert (path.read_text(), path.stat().st_mode & 0o777) == ("second", 0o600)
+    assert [one.name for one in path.parent.iterdir()] == ["slack_url"]
+
+
+@pytest.mark.parametrize("name", ["", "../up", "a/b", ".hidden", "a b"])
+def test_secret_outside_of_its_folder_has_no_name(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ValueError, match="no name of a secret"):
+        Settings(home=tmp_path).secret_file(name)

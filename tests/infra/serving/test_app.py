@@ -15,7 +15,7 @@ from infra.histories import HistoryEvent, HistoryStore
 from infra.rollouts import ModelReference
 from infra.takedowns import TakedownStore
 from recmodels.assignment import Arm, arm_of
-from tests.infra.gateway_home import BLOCKED_ITEM, LIVE_ITEM, NOW, SECRET, TOKEN, Home, constant_scorer
+from tests.infra.gateway_home import BLOCKED_ITEM, LIVE_ITEM, NOW, SECRET, TOKEN, Home, overflowing_scorer
 
 
 def history(*item_ids: str) -> list[dict[str, Any]]:
@@ -232,7 +232,7 @@ def test_a_challenger_whose_bundle_is_missing_costs_its_users_popular_items(home
 
 
 def test_scores_that_are_not_finite_are_flagged_and_never_shown(home: Home, served: httpx.Client) -> None:
-    home.challenge(constant_scorer(float("nan")))
+    home.challenge(overflowing_scorer())
     user = user_of(Arm.CANARY)
     wait_for(lambda: ask(served, user)["arm"] == "canary")
 
@@ -241,6 +241,7 @@ def test_scores_that_are_not_finite_are_flagged_and_never_shown(home: Home, serv
     assert answer["fallback_reason"] == "not_finite"
     row = row_of(home, answer)
     assert row.is_non_finite
+    assert "not finite numbers" in served.get("/v1/status").json()["slots"][1]["problem"]
 
 
 def test_answers_an_empty_flagged_list_when_there_is_no_model_at_all(client: httpx.Client) -> None:
@@ -309,8 +310,55 @@ def test_explain_shows_both_lists_and_logs_nothing(home: Home, rolling: httpx.Cl
     assert [item["item_id"] for item in champion["items"]] == ["film-11"]
     assert [item["item_id"] for item in challenger["items"]] == ["film-29"]
     assert champion["items"][0]["text"] == "<b>Title</b> of film-11"
+    for explained in (champion, challenger):
+        stages = {stage["name"]: stage for stage in explained["stages"]}
+        assert stages["catalogue"]["kept"] == 30
+        assert (stages["filter seen"]["removed"], stages["filter safety"]["removed"]) == (1, 1)
+        assert stages["filter surface"]["removed"] == 1
+        assert explained["stages"][-1]["kept"] == 1
     time.sleep(0.1)
     assert rows(home) == []
+
+
+def test_explain_tells_why_better_scored_items_are_left_out(home: Home, rolling: httpx.Client) -> None:
+    user = user_of(Arm.CANARY)
+    HistoryStore(home.database).append([HistoryEvent(user_key(user, SECRET), "film-29", NOW, "video")])
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    rolling.post("/v1/admin/takedown", json={"item_ids": ["film-28"], "reason": "rights"}, headers=headers)
+    wait_for(lambda: rolling.get("/v1/status").json()["taken_down"] == 1)
+
+    _, challenger = rolling.post("/v1/explain", json={"user": user, "k": 2}).json()["lists"]
+
+    assert [item["item_id"] for item in challenger["items"]] == ["film-27", "film-26"]
+    rejected = [(item["item_id"], item["reason"], item["score"]) for item in challenger["rejected"]]
+    assert rejected == [("film-29", "seen", 31.0), ("film-28", "blocked", 30.0)]
+
+
+def test_explain_names_the_fallback_when_no_model_is_asked(home: Home, served: httpx.Client) -> None:
+    home.challenge(is_missing=True)
+    wait_for(lambda: len(served.get("/v1/status").json()["slots"]) == 2)
+
+    champion, challenger = served.post("/v1/explain", json={"user": "nobody", "k": 2}).json()["lists"]
+
+    assert (champion["fallback_reason"], challenger["fallback_reason"]) == ("unknown_user", "not_loaded")
+    assert [stage["name"] for stage in champion["stages"]] == ["fallback"]
+    assert "no history" in champion["stages"][0]["words"]
+    assert [item["item_id"] for item in champion["items"]] == ["film-00", "film-02"]
+    assert (champion["rejected"], challenger["rejected"]) == ([], [])
+
+
+def test_the_context_of_a_request_is_accepted_bounded_and_kept_nowhere(home: Home, served: httpx.Client) -> None:
+    context = {"device": "a-secret-device", "hour": 7.5, "is_wifi": True, "city": None}
+
+    answer = ask(served, history=history("film-10"), context=context)
+
+    assert row_of(home, answer).model_version == "1"
+    home.database.close()
+    kept = b"".join(path.read_bytes() for path in home.folder.glob("everfeed.db*"))
+    assert answer["request_id"].encode() in kept
+    assert b"a-secret-device" not in kept
+    for bad in ({"device": "d" * 201}, {"device": ["list"]}, {str(n): 1 for n in range(51)}, {"": 1}):
+        assert served.post("/v1/recommend", json={"user": "ann", "context": bad}).status_code == 422
 
 
 def test_metrics_are_open_metrics_and_count_fallbacks(served: httpx.Client) -> None:

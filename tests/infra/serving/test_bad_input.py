@@ -143,7 +143,7 @@ def test_feedback_of_another_shape_is_refused(client: httpx.Client, events: list
 
 
 def test_users_of_any_script_are_served(client: httpx.Client) -> None:
-    for user in ("日本語", "a\u0000b", "'; DROP TABLE requests; --", "‮", "🎬" * 50):
+    for user in ("日本語", "a\u0001b", "'; DROP TABLE requests; --", "‮", "🎬" * 50):
         assert post(client, json.dumps({"user": user})).status_code == 200
 
 

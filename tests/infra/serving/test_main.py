@@ -3,58 +3,58 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import httpx
+import psutil
 from sqlalchemy import func, select
 
 from infra.event_records import requests
 from tests.infra.gateway_home import Home
+from tests.infra.serving.keepalive import gateway
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def start(folder: Path, **settings: str) -> subprocess.Popen[bytes]:
+def end_of(folder: Path, **settings: str) -> tuple[int, str]:
+    """Run the gateway until it ends by itself; return its code and what it said."""
     environment = {**os.environ, "EVERFEED_HOME": str(folder), **settings}
-    return subprocess.Popen([sys.executable, "-m", "infra.serving.main"], env=environment, stderr=subprocess.PIPE)
+    command = (sys.executable, "-m", "infra.serving.main")
+    done = subprocess.run(command, env=environment, stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    return done.returncode, done.stderr
 
 
 def test_writes_what_it_served_and_ends_with_code_0_when_it_is_told_to_stop(home: Home) -> None:
     home.crown()
-    port = free_port()
-    process = start(home.folder, EVERFEED_GATEWAY_PORT=str(port))
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client:
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                assert client.get("/readyz").status_code == 200
-                break
-            except httpx.TransportError:
-                assert process.poll() is None, process.communicate()[1]
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
+    with gateway(home.folder, workers=1) as running, httpx.Client(base_url=running.url, trust_env=False) as client:
         for number in range(50):
             assert client.post("/v1/recommend", json={"user": f"user-{number}"}).status_code == 200
-        process.send_signal(signal.SIGTERM)
+        parent = psutil.Process(running.parent.pid)
+        assert "infra.serving.parent" in parent.cmdline()  # the process that was started has become the small one
+        assert parent.memory_info().rss < 20 * 2**20
+        os.killpg(running.parent.pid, signal.SIGTERM)  # as the supervisor and a terminal do
+        assert running.parent.wait(20) == 0
 
-    _, log = process.communicate(timeout=20)
-
-    assert process.returncode == 0, log
     with home.database.read() as connection:
         assert connection.execute(select(func.count()).select_from(requests)).scalar_one() == 50
-    assert b"user-" not in log
+    log = running.log.read_text()
+    assert "user-" not in log
+    assert log.count("started") == 1  # the parent did not start another worker for the one that was told to stop
 
 
 def test_says_what_to_do_and_ends_with_code_2_when_the_store_cannot_be_used(tmp_path: Path) -> None:
-    process = start(tmp_path, EVERFEED_DATABASE_URL="mysql://somewhere/else")
+    code, said = end_of(tmp_path, EVERFEED_DATABASE_URL="mysql://somewhere/else", EVERFEED_GATEWAY_PORT="0")
 
-    _, log = process.communicate(timeout=30)
+    assert code == 2
+    assert "sqlite, postgresql" in said or "sqlite:////" in said
 
-    assert process.returncode == 2
-    assert b"sqlite, postgresql" in log or b"sqlite:////" in log
+
+def test_names_the_setting_to_change_and_ends_with_code_1_when_its_port_is_taken(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        code, said = end_of(tmp_path, EVERFEED_GATEWAY_PORT=str(port))
+
+    assert code == 1
+    assert f"port {port} for gateway on 127.0.0.1 is taken by process {os.getpid()}" in said
+    assert "EVERFEED_GATEWAY_PORT" in said

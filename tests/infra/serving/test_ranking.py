@@ -1,6 +1,6 @@
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from infra.histories import UserHistory
 from infra.rollouts import ModelReference
-from infra.serving import ranking
+from infra.serving.batching import Batcher
 from infra.serving.breaker import BreakerState
 from infra.serving.ranking import Ranking, Wish, make_ranking
 from infra.serving.slots import Lineup, LoadedModel, Slot, load_model
@@ -18,6 +18,7 @@ from infra.serving.watcher import View
 from recmodels.bundle import load_bundle
 from recmodels.data.histories import Histories
 from recmodels.ranker import Ranker
+from recmodels.slates import Ask, Slate
 from tests.infra.gateway_home import ITEM_IDS, next_item_scorer, write
 
 HISTORY = UserHistory(("film-10",), (0,))
@@ -46,9 +47,12 @@ def model(tmp_path: Path) -> LoadedModel:
     return load_model(tmp_path, write(tmp_path, next_item_scorer(), name="champion"))
 
 
-def with_scorer(model: LoadedModel, tmp_path: Path, act: Callable[[], None], *, inline: bool) -> LoadedModel:
+def with_scorer(
+    model: LoadedModel, tmp_path: Path, act: Callable[[], None], *, inline: bool, deadline_seconds: float = 0.25
+) -> LoadedModel:
     bundle = replace(load_bundle(tmp_path, model.digest), scorer=BadScorer(act))
-    return LoadedModel(model.digest, "bad", Ranker(bundle), model.popular, runs_inline=inline, loaded_seconds=0.0)
+    batcher = Batcher(Ranker(bundle), runs_inline=inline, deadline_seconds=deadline_seconds)
+    return LoadedModel(model.digest, "bad", model.popular, batcher, loaded_seconds=0.0)
 
 
 def rank(model: LoadedModel, *, blocked: frozenset[str] = frozenset()) -> Ranking:
@@ -94,11 +98,8 @@ def test_a_model_that_keeps_failing_is_left_alone_and_tried_again(model: LoadedM
     assert bad.breaker.state(time.monotonic()) is BreakerState.OPEN
 
 
-def test_a_late_model_in_a_thread_is_not_waited_for(
-    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ranking, "DEADLINE_SECONDS", 0.05)
-    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.5), inline=False)
+def test_a_late_model_in_a_thread_is_not_waited_for(model: LoadedModel, tmp_path: Path) -> None:
+    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.5), inline=False, deadline_seconds=0.05)
     slot = Slot(ModelReference(model.digest, 1), slow)
     view = View(Lineup(champion=slot, popular=model.popular))
 
@@ -113,26 +114,43 @@ def test_a_late_model_in_a_thread_is_not_waited_for(
     assert seconds < 0.4
 
 
-def test_a_model_that_overruns_its_deadline_inline_moves_to_a_thread(
-    model: LoadedModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(ranking, "DEADLINE_SECONDS", 0.02)
-    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.05), inline=True)
+def test_a_model_that_overruns_its_deadline_inline_moves_to_a_thread(model: LoadedModel, tmp_path: Path) -> None:
+    slow = with_scorer(model, tmp_path, lambda: time.sleep(0.05), inline=True, deadline_seconds=0.02)
 
     assert rank(slow).fallback_reason == ""  # the answer is there, so it is given
-    assert not slow.runs_inline
+    assert not slow.batcher.runs_inline
     assert rank(slow).fallback_reason == "late"
 
 
 def test_a_taken_down_item_is_dropped_and_counted_when_the_ranker_lets_it_through(model: LoadedModel) -> None:
     class Leaky(Ranker):
-        def recommend(self, *args: object, **options: object) -> object:  # type: ignore[override]
-            return super().recommend(*args, **{**options, "blocked": ()})  # type: ignore[arg-type]
+        def recommend_many(self, asks: Sequence[Ask], **options: object) -> list[Slate]:  # type: ignore[override]
+            return super().recommend_many(asks)
 
-    model.ranker = Leaky(model.ranker.bundle)
+    model.batcher.ranker = Leaky(model.ranker.bundle)
 
     answer = rank(model, blocked=frozenset({"film-11"}))
 
     assert "film-11" not in answer.item_ids
     assert len(answer.item_ids) == len(answer.scores) == len(answer.propensities) == 2
     assert answer.num_blocked == 1
+
+
+def test_an_item_that_the_champion_blocks_is_counted_when_another_catalogue_allows_it(model: LoadedModel) -> None:
+    slot = Slot(ModelReference(model.digest, 1), model)
+    view = View(Lineup(challenger=slot, popular=model.popular), mislabelled=frozenset({"film-11", "film-00"}))
+
+    answer = asyncio.run(make_ranking(slot, HISTORY, WISH, view=view))
+    unknown = asyncio.run(make_ranking(slot, UserHistory((), ()), WISH, view=view))
+
+    assert answer.num_blocked == 2  # film-11 is next, and film-00 leads the ties behind it
+    assert not {"film-11", "film-00"} & {*answer.item_ids, *unknown.item_ids}
+
+
+def test_a_slot_whose_model_was_not_finite_in_the_warm_up_says_so(model: LoadedModel) -> None:
+    slot = Slot(ModelReference(model.digest, 1), None, "words", "not_finite", model.popular)
+
+    answer = asyncio.run(make_ranking(slot, HISTORY, WISH, view=View(Lineup(champion=slot, popular=model.popular))))
+
+    assert (answer.fallback_reason, answer.is_error, answer.is_non_finite) == ("not_finite", True, True)
+    assert answer.item_ids == ("film-00", "film-02", "film-04")

@@ -1,0 +1,53 @@
+"""One SELECT for a hot path: compiled once, run on the driver's own cursor.
+
+SQLAlchemy's way of running a statement costs 0.2 ms of CPU, four times what SQLite takes to answer it; a request of the
+gateway has no such time to give. Everything else goes through `Database.read`.
+"""
+
+from typing import Any
+
+from sqlalchemy import Select
+from sqlalchemy.exc import DBAPIError
+
+from infra.database import Database, explained
+
+
+class Lookup:
+    """A statement that is run again and again with other values.
+
+    Args:
+        database: An open database; the statement is a reading transaction of its own.
+        query: Its values are named `bindparam`s. Columns come as the driver gives them, so they must be of types
+            that SQLAlchemy does not convert, such as texts and integers.
+    """
+
+    def __init__(self, database: Database, query: Select[Any]) -> None:
+        engine = database.engine
+        compiled = query.compile(engine)
+        self._connect = engine.raw_connection
+        self._url = engine.url
+        self._driver_error = engine.dialect.loaded_dbapi.Error
+        self._statement = str(compiled)
+        self._defaults = dict(compiled.params)
+        self._order = compiled.positiontup
+
+    def rows(self, **values: object) -> list[Any]:
+        """Return every row.
+
+        Raises:
+            StoreError: The database stayed locked, or cannot be reached.
+        """
+        named = {**self._defaults, **values}
+        parameters = named if self._order is None else tuple(named[name] for name in self._order)
+        with explained(self._url):
+            connection = self._connect()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(self._statement, parameters)
+                rows: list[Any] = list(cursor.fetchall())
+                cursor.close()
+            except self._driver_error as error:
+                raise DBAPIError.instance(self._statement, None, error, self._driver_error) from error
+            finally:
+                connection.close()
+        return rows
