@@ -23,6 +23,7 @@ from infra.lake_layout import (
 )
 from infra.lake_tables import DeltaTables, configuration_of, explained
 from infra.locks import exclusive, shared
+from recmodels.data import schema
 from recmodels.errors import DataError, StoreError
 
 __all__ = ["Erasure", "Lake", "TableVersion"]
@@ -151,6 +152,7 @@ class Lake:
                 self._tables.uri(table_name),
                 with_partition(frame, column, partition),
                 mode="append",
+                schema_mode="merge",  # a table that an older Everfeed made lacks the contract's newer columns
                 partition_by=[partition],
                 configuration=configuration_of(table_name),
                 commit_properties=CommitProperties(app_transactions=[Transaction(key, 1)]) if key else None,
@@ -166,6 +168,7 @@ class Lake:
         end: datetime | None = None,
         version: int | None = None,
         columns: Sequence[str] | None = None,
+        share: float = 1.0,
     ) -> pa.Table:
         """Return rows in the table's schema, sorted by time and key, so that the same content reads the same.
 
@@ -175,6 +178,7 @@ class Lake:
             end: Only rows before this moment.
             version: The version to read; None for the newest.
             columns: Only these columns, in this order.
+            share: Only the rows of this share of the users, the same users at every read.
 
         Raises:
             StoreError: The table or version does not exist, is damaged, or a user was erased since that version.
@@ -187,9 +191,12 @@ class Lake:
             if not files:
                 return target.empty_table()
             condition, moments = _condition(table_name, start=start, end=end)
+            if share < 1:
+                condition += f" AND {_of_users(table_name, share)}"
             names = ", ".join(f'"{name}"' for name in target.names)
             order = ", ".join(f'"{name}"' for name in order_of(table_name))
-            query = f"SELECT {names} FROM files WHERE {condition} ORDER BY {order}"  # noqa: S608 - names of the contract
+            whole = f"(SELECT * FROM files UNION ALL BY NAME {_no_rows(table_name)})"  # noqa: S608 - likewise
+            query = f"SELECT {names} FROM {whole} WHERE {condition} ORDER BY {order}"  # noqa: S608 - the contract's names
             return self._tables.query(table_name, query, files=files, parameters=moments).cast(target)
 
     def daily_counts(self, table_name: str, *, version: int | None = None) -> dict[date, int]:
@@ -311,6 +318,21 @@ def _condition(table_name: str, *, start: datetime | None, end: datetime | None)
     column = _time_column(table_name)
     parts = [f'"{column}" {sign} ${place}::TIMESTAMPTZ' for place, (sign, _) in enumerate(bounds, start=1)]
     return " AND ".join(parts), [moment for _, moment in bounds]
+
+
+def _of_users(table_name: str, share: float) -> str:
+    """Return the SQL condition that a row is of one of a share of the users, chosen by a hash of their id."""
+    known = schema.TABLES[table_name].names
+    if schema.USER_KEY in known:
+        return f"\"{schema.USER_KEY}\" < '{int(share * 16**8):08x}'"  # keys are hashes: a prefix is a sample
+    assert schema.USER_ID in known, f"{table_name} tells of no users"
+    return f'hash("{schema.USER_ID}") % 1000000 < {round(share * 1_000_000)}'
+
+
+def _no_rows(table_name: str) -> str:
+    """Return SQL for an empty relation with every column that may be null: files may be older than such a column."""
+    columns = ", ".join(f'NULL AS "{field.name}"' for field in schema.TABLES[table_name] if field.nullable)
+    return f"SELECT {columns or 'NULL'} WHERE FALSE"
 
 
 def _target_schema(table: DeltaTable, table_name: str, *, columns: Sequence[str] | None) -> pa.Schema:

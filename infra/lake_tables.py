@@ -20,10 +20,11 @@ ERASURES: Final = "_erasures"
 """The table that says which versions of the others an erasure took away."""
 
 _COMMIT_ATTEMPTS: Final = 8
-_DUCKDB_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
+DUCKDB_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
 }
+"""No connection looks for extensions outside: what is needed is linked in."""
 
 
 class DeltaTables:
@@ -101,7 +102,7 @@ class DeltaTables:
         self, table_name: str, query: str, *, files: Sequence[str], parameters: Sequence[object] = ()
     ) -> pa.Table:
         """Run a query over the relation ``files``, which has the rows of the given Parquet files."""
-        with explained(self.uri(table_name)), duckdb.connect(":memory:", config=_DUCKDB_CONFIG) as connection:
+        with explained(self.uri(table_name)), duckdb.connect(":memory:", config=DUCKDB_CONFIG) as connection:
             connection.execute("SET TimeZone = 'UTC'")
             paths = [glob.escape(file) for file in files]
             connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view("files")

@@ -92,11 +92,17 @@ class _Slot(msgspec.Struct):
 
 class _Status(msgspec.Struct):
     rollout_id: str | None
+    step: int | None
     slots: list[_Slot]
 
 
-def serves(url: str, rollout_id: str) -> bool:
-    """Say whether a gateway serves a rollout, with both arms' models loaded, or known not to load.
+def serves(url: str, rollout_id: str, *, step: int) -> bool:
+    """Say whether a gateway serves a step of a rollout, with both arms' models loaded, or known not to load.
+
+    Args:
+        url: Address of the gateway.
+        rollout_id: The rollout.
+        step: The step; -1 in the shadow stage.
 
     Raises:
         StoreError: Nothing answers at the address.
@@ -106,7 +112,8 @@ def serves(url: str, rollout_id: str) -> bool:
     except httpx.TransportError as error:
         raise _unreachable(url, error) from error
     status = msgspec.json.decode(response.content, type=_Status)
-    return status.rollout_id == rollout_id and {slot.role for slot in status.slots} == {"champion", "challenger"}
+    is_there = (status.rollout_id, status.step) == (rollout_id, step)
+    return is_there and {slot.role for slot in status.slots} == {"champion", "challenger"}
 
 
 def _unreachable(url: str, error: Exception) -> StoreError:

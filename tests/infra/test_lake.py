@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from deltalake import write_deltalake
 
 from infra.lake import Lake
 from infra.lake_layout import ROWS_FOR_DAILY_PARTITIONS
@@ -327,3 +328,43 @@ def test_damaged_log_is_told_from_a_missing_table(lake: Lake, tmp_path: Path) ->
         log.write_text("garbage")
     with pytest.raises(StoreError, match="is damaged"):
         lake.read("interactions")
+
+
+def test_a_share_of_the_users_is_read_whole_and_the_same_each_time(lake: Lake) -> None:
+    rows = pa.concat_tables(_interactions(range(3), tag=f"{n}-", user=f"u{n}") for n in range(40))
+    lake.write_window("interactions", rows, start=START, end=_hour(24))
+    part = lake.read("interactions", share=0.5)
+    chosen = set(part["user_id"].to_pylist())
+    assert 8 < len(chosen) < 32
+    assert part.num_rows == 3 * len(chosen)
+    assert lake.read("interactions", share=0.5).equals(part)
+    assert set(lake.read("interactions", share=0.25)["user_id"].to_pylist()) < chosen
+
+
+def test_a_table_of_an_older_contract_is_read_and_grown(lake: Lake, tmp_path: Path) -> None:
+    columns: dict[str, list[object]] = {
+        "request_id": ["q1"],
+        "timestamp": [_hour(0)],
+        "user_key": ["k"],
+        "surface": ["video"],
+        "model_version": ["1"],
+        "arm": ["rest"],
+        "position": [0],
+        "item_id": ["i1"],
+        "propensity": [1.0],
+        "is_fallback": [False],
+        "latency_seconds": [0.01],
+        "origin": ["event"],
+    }
+    first = _fill(schema.IMPRESSIONS, columns, rows=1)
+    months = pa.array(["2026-01"])
+    older = first.drop_columns(["segment_version"]).append_column(pa.field("month", pa.string()), months)
+    write_deltalake(str(tmp_path / "a lake*" / "impressions"), older, partition_by=["month"])
+
+    assert lake.read("impressions").equals(first)
+    later = {**columns, "request_id": ["q2"], "timestamp": [_hour(24 * 40)], "segment_version": [3]}
+    second = _fill(schema.IMPRESSIONS, later, rows=1)
+    lake.append("impressions", second)
+    assert lake.read("impressions").equals(pa.concat_tables([first, second]))
+    assert lake.read("impressions", end=_hour(1)).equals(first)
+    assert lake.read("impressions", version=0, columns=["segment_version"])["segment_version"].to_pylist() == [None]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 
 import pytest
 
@@ -250,3 +250,53 @@ def test_every_change_leaves_a_trace(store: RolloutStore, later: Later) -> None:
 
 def _verdict(at: datetime) -> RecordedVerdict:
     return RecordedVerdict(at, 0, "continue", "none", "too early", 10, 11, 0.01, -0.01, 0.03, 0.1, {"error": 0.5})
+
+
+SEEN = RecordedVerdict(
+    at=datetime(2026, 3, 1, 12, tzinfo=UTC),
+    step=0,
+    action="rollback",
+    rule="primary_worse",
+    words="the upper bound is below 0",
+    users_canary=10,
+    users_control=11,
+)
+
+
+def test_verdict_and_deed_are_one_transaction(store: RolloutStore, later: Later) -> None:
+    rollout = store.start(PLAN, now=later(1), by="tester")
+    held = store.hold("r1", fencing=rollout.fencing, now=later(2), by="c", reason="r", verdict=replace(SEEN, rule="a"))
+    store.hold("r1", fencing=held.fencing, now=later(3), by="c", reason="r", verdict=replace(SEEN, rule="b"))
+    gone_on = store.resume(
+        "r1", fencing=held.fencing, now=later(4), by="c", reason="r", verdict=replace(SEEN, rule="c")
+    )
+    grown = store.advance(
+        "r1", fencing=gone_on.fencing, now=later(5), by="c", reason="r", verdict=replace(SEEN, rule="d")
+    )
+    store.promote("r1", fencing=grown.fencing, now=later(6), by="c", reason="r", verdict=replace(SEEN, rule="e"))
+    store.roll_back("r1", fencing=None, now=later(7), by="anna", reason="r", verdict=replace(SEEN, rule="f"))
+    assert [verdict.rule for verdict in store.verdicts("r1")] == ["a", "b", "c", "d", "e", "f"]
+    states = ["running", "held", "running", "running", "promoted", "rolled_back"]
+    assert [transition.state for transition in store.transitions("r1")] == states
+
+
+def test_neither_verdict_nor_deed_is_kept_when_the_token_is_stale(store: RolloutStore, later: Later) -> None:
+    rollout = store.start(PLAN, now=later(1), by="tester")
+    store.take_over("r1", now=later(2), by="another controller")
+    for deed in (store.advance, store.hold, store.promote, store.roll_back):
+        with pytest.raises(StoreError, match="another controller"):
+            deed("r1", fencing=rollout.fencing, now=later(3), by="c", reason="r", verdict=SEEN)
+    assert store.verdicts("r1") == []
+    assert store.rollout("r1").state == RolloutState.RUNNING
+
+
+def test_who_serves_stays_when_it_is_asserted_again(store: RolloutStore, later: Later) -> None:
+    store.start(PLAN, now=later(1), by="tester")
+    before = store.serving()
+    assert store.reassert(now=later(2)) == before.revision + 1
+    assert store.serving() == replace(before, revision=before.revision + 1, changed_at=later(2))
+
+
+def test_nothing_is_asserted_when_nobody_serves(database: Database, now: datetime) -> None:
+    with pytest.raises(StoreError, match="nothing to assert"):
+        RolloutStore(database).reassert(now=now)
