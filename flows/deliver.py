@@ -1,58 +1,56 @@
-"""Alerts on their way: what is due goes out through its channel, and what fails is tried again later."""
+"""Alerts on their way: what is due goes out through its channel, and what fails is tried again later.
 
+`everfeed up` sends all the time by `flows.sender`; this flow is for a run that wants its alerts told before it ends,
+and for an installation that runs flows alone.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import numpy as np
 from prefect import flow, task
-from pydantic import TypeAdapter
 
-from flows.channels import ChannelChoice, default_channels
-from flows.wiring import Platform, platform
-from infra.outbox_records import Delivery
-from monitoring.alerts.alert import Alert
-from monitoring.alerts.channels import Channel, open_channel
-from monitoring.alerts.delivery import Outcome, RetryConfig, attempt, retry_at
-
-_ROUNDS = 50
-_ALERTS = TypeAdapter(Alert)
+from flows.channels import ChannelChoice, open_channels, open_planned, plan_channels, require_no_secrets
+from flows.incidents import check_channels
+from flows.sending import sender_lock, senders_of
+from flows.wiring import platform
+from infra.locks import shared
 
 
 @flow(name="deliver", description="Send the alerts that are due.", persist_result=False)
 def deliver(channels: dict[str, ChannelChoice] | None = None) -> tuple[str, ...]:
-    """Send what is due, round by round, since each incident's alerts go out in order.
+    """Send what is due, each channel by itself; each incident's alerts go out in order.
 
     Args:
-        channels: Alert channels by name; those of the settings when left out.
+        channels: Alert channels by name; those of the settings when left out. Prefect keeps parameters, so a secret in
+            them is refused: write ``secret:NAME``.
 
     Returns:
-        The names of the channels that took an alert.
+        The names of the channels that took an alert meanwhile.
+
+    Raises:
+        ChannelError: A channel of the parameter cannot be opened, or a secret stands in it. What is wrong in the
+            settings is told as an incident instead.
     """
-    return send_due(channels or default_channels(platform().settings))
+    if channels is not None:
+        require_no_secrets(channels)
+    return send_due(channels)
 
 
 @task(name="send alerts")
-def send_due(channels: dict[str, ChannelChoice]) -> tuple[str, ...]:
+def send_due(channels: dict[str, ChannelChoice] | None) -> tuple[str, ...]:
     """Try every delivery that is due once; a failure is put off, a refusal is kept with its reason."""
-    home = platform()
-    opened = {name: open_channel(choice.name, choice.options) for name, choice in channels.items()}
-    rng = np.random.default_rng()
-    took: list[str] = []
-    for _ in range(_ROUNDS):
-        due = home.outbox.due(now=datetime.now(UTC), channels=list(opened))
-        if not due:
-            break
-        took += [d.channel for d in due if _send(home, d, opened[d.channel], rng=rng)]
-    return tuple(sorted(set(took)))
-
-
-def _send(home: Platform, delivery: Delivery, channel: Channel, *, rng: np.random.Generator) -> bool:
-    result = attempt(_ALERTS.validate_python(dict(delivery.document)), channel)
-    now = datetime.now(UTC)
-    if result.outcome == Outcome.DELIVERED:
-        home.outbox.delivered(delivery, now=now)
-    elif result.outcome == Outcome.REFUSED:
-        home.outbox.refused(delivery, error=result.reason)
+    home, now = platform(), datetime.now(UTC)
+    problems: dict[str, str] = {}
+    if channels is None:
+        opened, problems = open_planned(plan_channels(home.settings))
     else:
-        again = retry_at(delivery.attempts + 1, now=now, config=RetryConfig(), rng=rng)
-        home.outbox.failed(delivery, error=result.reason, retry_at=again, now=now)
-    return result.outcome == Outcome.DELIVERED
+        opened = open_channels(home.settings, channels)
+    senders = senders_of(opened, home.outbox)
+    with shared(sender_lock(home.settings)), ThreadPoolExecutor(max(1, len(senders))) as pool:
+        for ended in [pool.submit(sender.drain) for sender in senders]:
+            ended.result()
+    for sender in senders:
+        sender.close()
+    link = home.settings.console_url
+    check_channels(home.outbox, list(opened), now=datetime.now(UTC), link=link, problems=problems)
+    return home.outbox.took_since(now)

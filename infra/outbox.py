@@ -6,14 +6,17 @@ from dataclasses import fields
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, and_, desc, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, delete, desc, func, insert, or_, select, update
 
-from infra.database import Database, Moment
+from infra.database import Database
+from infra.outbox_queue import channel_state, ready_ids, release_all, settle, to_delivery
 from infra.outbox_records import (
     AlertRecord,
     ChannelState,
     Delivery,
+    Fate,
     IncidentRecord,
+    Settlement,
     SilenceRecord,
     incidents,
     outbox,
@@ -21,7 +24,16 @@ from infra.outbox_records import (
 )
 from recmodels.errors import StoreError
 
-__all__ = ["AlertRecord", "ChannelState", "Delivery", "IncidentRecord", "Outbox", "SilenceRecord"]
+__all__ = [
+    "AlertRecord",
+    "ChannelState",
+    "Delivery",
+    "Fate",
+    "IncidentRecord",
+    "Outbox",
+    "Settlement",
+    "SilenceRecord",
+]
 
 _RESOLVED: Final = "resolved"
 
@@ -95,13 +107,20 @@ class Outbox:
         with self._database.read() as connection:
             return [SilenceRecord(**row._asdict()) for row in connection.execute(query)]
 
+    def unsilence(self, model: str, family: str, *, now: datetime) -> int:
+        """End the silences of exactly this group, and return how many there were."""
+        group = (silences.c.model == model, silences.c.family == family, silences.c.until > now)
+        with self._database.begin() as connection:
+            return connection.execute(update(silences).where(*group).values(until=now)).rowcount
+
     def due(
         self, *, now: datetime, limit: int = 100, lease_seconds: float = 60.0, channels: Sequence[str] | None = None
     ) -> list[Delivery]:
         """Return deliveries that may be tried now, and keep other senders from them until the lease ends.
 
-        Of one incident on one channel only the oldest is returned, so that a channel hears of it in order. A sender
-        that dies leaves its deliveries to the next one when the lease ends.
+        Of one incident on one channel only the oldest is returned, so that a channel hears of it in order, and what is
+        returned may be sent in any order, or at once. A sender that dies leaves its deliveries to the next one when the
+        lease ends.
 
         Args:
             now: The present.
@@ -111,79 +130,66 @@ class Outbox:
                 otherwise fill the limit.
         """
         lease = secrets.token_hex(8)
-        other = outbox.alias("other")
-        is_blocked = (
-            select(other.c.id)
-            .where(
-                other.c.channel == outbox.c.channel,
-                other.c.incident_id == outbox.c.incident_id,
-                other.c.delivered_at.is_(None),
-                other.c.is_refused.is_(False),
-                other.c.id < outbox.c.id,
-            )
-            .exists()
-        )
-        is_free = or_(outbox.c.leased_until.is_(None), outbox.c.leased_until <= now)
-        ready = select(outbox.c.id).where(_is_waiting(), outbox.c.next_at <= now, is_free, ~is_blocked)
-        ready = ready.order_by(outbox.c.next_at, outbox.c.id).limit(limit)
-        if channels is not None:
-            ready = ready.where(outbox.c.channel.in_(channels))
         with self._database.begin(lock="outbox") as connection:
-            chosen = connection.execute(ready).scalars().all()
+            chosen = ready_ids(connection, now=now, channels=channels, limit=limit)
             if not chosen:
                 return []
             until = now + timedelta(seconds=lease_seconds)
             taking = update(outbox).where(outbox.c.id.in_(chosen)).values(lease=lease, leased_until=until)
             connection.execute(taking)
-            rows = connection.execute(select(outbox).where(outbox.c.lease == lease).order_by(outbox.c.id))
-            return [_to_delivery(row) for row in rows]
+            rows = connection.execute(select(outbox).where(outbox.c.id.in_(chosen)).order_by(outbox.c.id))
+            return [to_delivery(row) for row in rows]
 
-    def delivered(self, delivery: Delivery, *, now: datetime) -> None:
-        """Note that the channel took the alert; it is true whoever holds the lease by now."""
-        done = update(outbox).where(outbox.c.id == delivery.delivery_id, outbox.c.delivered_at.is_(None))
+    def has_due(self, *, now: datetime, channel: str) -> bool:
+        """Return whether anything may be tried on a channel, without taking the write lock as `due` does."""
+        with self._database.read() as connection:
+            return bool(ready_ids(connection, now=now, channels=[channel], limit=1))
+
+    def settle(self, settlements: Sequence[Settlement], *, now: datetime) -> None:
+        """Note in one transaction how deliveries ended.
+
+        That one was delivered is true whoever holds its lease by now; anything else changes nothing where another
+        sender holds it. A refused one no longer holds up the later ones of its incident.
+        """
         with self._database.begin() as connection:
-            connection.execute(done.values(delivered_at=now, lease=None, leased_until=None))
+            settle(connection, settlements, now=now)
 
-    def failed(self, delivery: Delivery, *, error: str, retry_at: datetime, now: datetime) -> None:
-        """Note a failure, and when to try again; nothing changes where another sender holds the lease by now."""
-        values = {
-            "attempts": outbox.c.attempts + 1,
-            "last_error": error,
-            "next_at": retry_at,
-            "first_failed_at": func.coalesce(outbox.c.first_failed_at, literal(now, Moment())),
-            "lease": None,
-            "leased_until": None,
-        }
-        with self._database.begin() as connection:
-            connection.execute(update(outbox).where(_is_held(delivery)).values(values))
+    def take_over(self) -> int:
+        """End every lease, and return how many there were: for a sender that knows that no other one is alive."""
+        with self._database.begin(lock="outbox") as connection:
+            return release_all(connection)
 
-    def refused(self, delivery: Delivery, *, error: str) -> None:
-        """Note that the channel will never take the alert; later ones of its incident are no longer held up by it."""
-        values = {"is_refused": True, "last_error": error, "lease": None, "leased_until": None}
-        with self._database.begin() as connection:
-            connection.execute(update(outbox).where(_is_held(delivery)).values(**values))
-
-    def deliveries(self, *, key: str | None = None, limit: int = 1000) -> list[Delivery]:
-        """Return deliveries, those of one alert or all, the newest first."""
+    def deliveries(
+        self, *, key: str | None = None, incident_id: str | None = None, limit: int = 1000
+    ) -> list[Delivery]:
+        """Return deliveries, those of one alert, of one incident or all, the newest first."""
         query = select(outbox).order_by(desc(outbox.c.id)).limit(limit)
         if key is not None:
             query = query.where(outbox.c.key == key)
+        if incident_id is not None:
+            query = query.where(outbox.c.incident_id == incident_id)
         with self._database.read() as connection:
-            return [_to_delivery(row) for row in connection.execute(query)]
+            return [to_delivery(row) for row in connection.execute(query)]
+
+    def took_since(self, moment: datetime) -> tuple[str, ...]:
+        """Return the channels that have taken an alert since a moment, by name."""
+        query = select(outbox.c.channel).where(outbox.c.delivered_at >= moment).distinct().order_by(outbox.c.channel)
+        with self._database.read() as connection:
+            return tuple(connection.execute(query).scalars())
 
     def channels(self) -> list[ChannelState]:
         """Return how each channel does that ever had an alert, by name."""
         succeeded = select(outbox.c.channel, func.max(outbox.c.delivered_at).label("at")).group_by(outbox.c.channel)
         with self._database.read() as connection:
-            return [_channel_state(connection, row.channel, row.at) for row in connection.execute(succeeded).all()]
+            return [channel_state(connection, row.channel, row.at) for row in connection.execute(succeeded).all()]
 
-
-def _is_waiting() -> ColumnElement[bool]:
-    return and_(outbox.c.delivered_at.is_(None), outbox.c.is_refused.is_(False))
-
-
-def _is_held(delivery: Delivery) -> ColumnElement[bool]:
-    return and_(outbox.c.id == delivery.delivery_id, outbox.c.lease == delivery.lease, outbox.c.delivered_at.is_(None))
+    def forget(self, *, before: datetime) -> int:
+        """Delete the alerts recorded before a moment, and the incidents that resolved before it; return how many."""
+        old = delete(outbox).where(outbox.c.created_at < before)
+        over = delete(incidents).where(incidents.c.state == _RESOLVED, incidents.c.changed_at < before)
+        with self._database.begin(lock="incidents") as connection:
+            connection.execute(delete(silences).where(silences.c.until < before))
+            return connection.execute(old).rowcount + connection.execute(over).rowcount
 
 
 def _write(connection: Connection, incident: IncidentRecord) -> None:
@@ -214,34 +220,3 @@ def _outbox_row(alert: AlertRecord, channel: str, *, now: datetime) -> dict[str,
         "next_at": now,
         "is_refused": False,
     }
-
-
-def _to_delivery(row: Row[Any]) -> Delivery:
-    return Delivery(
-        delivery_id=row.id,
-        channel=row.channel,
-        key=row.key,
-        incident_id=row.incident_id,
-        document=row.document,
-        created_at=row.created_at,
-        attempts=row.attempts,
-        next_at=row.next_at,
-        first_failed_at=row.first_failed_at,
-        last_error=row.last_error or "",
-        delivered_at=row.delivered_at,
-        is_refused=row.is_refused,
-        lease=row.lease or "",
-    )
-
-
-def _channel_state(connection: Connection, channel: str, delivered_at: datetime | None) -> ChannelState:
-    waiting = and_(outbox.c.channel == channel, _is_waiting())
-    failing = and_(waiting, outbox.c.first_failed_at.is_not(None))
-    if delivered_at is not None:
-        failing = and_(failing, outbox.c.first_failed_at > delivered_at)
-    oldest = select(outbox.c.first_failed_at, outbox.c.last_error).where(failing)
-    row = connection.execute(oldest.order_by(outbox.c.first_failed_at).limit(1)).one_or_none()
-    pending: int = connection.execute(select(func.count()).where(waiting)).scalar_one()
-    return ChannelState(
-        channel, pending, row.first_failed_at if row else None, row.last_error if row else "", delivered_at
-    )

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 
 from pydantic import JsonValue
 from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint, text
@@ -10,6 +11,8 @@ from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Tex
 from infra.database import BigKey, Moment, metadata
 
 _IS_PENDING = text("delivered_at IS NULL")
+_WAITS_ON_SQLITE = text("delivered_at IS NULL AND is_refused IS 0")
+_WAITS_ON_POSTGRESQL = text("delivered_at IS NULL AND is_refused IS false")
 
 incidents = Table(
     "incidents",
@@ -56,6 +59,14 @@ outbox = Table(
     UniqueConstraint("channel", "key"),
     Index("ix_outbox_pending", "channel", "incident_id", "id", sqlite_where=_IS_PENDING, postgresql_where=_IS_PENDING),
     Index("ix_outbox_delivered", "channel", "delivered_at"),
+    Index(
+        "ix_outbox_due",
+        "channel",
+        "next_at",
+        "id",
+        sqlite_where=_WAITS_ON_SQLITE,
+        postgresql_where=_WAITS_ON_POSTGRESQL,
+    ),
 )
 
 
@@ -134,9 +145,35 @@ class Delivery:
     lease: str
 
 
+class Fate(StrEnum):
+    """What became of one attempt to deliver."""
+
+    DELIVERED = "delivered"
+    FAILED = "failed"
+    REFUSED = "refused"
+    UNTRIED = "untried"
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """How a leased delivery ended, for the outbox to note.
+
+    Attributes:
+        delivery: The delivery, as it was handed out.
+        fate: Delivered; failed, to be tried again; refused for good; or given back untried.
+        error: Why it failed or was refused, without secrets.
+        retry_at: When to try a failed one again.
+    """
+
+    delivery: Delivery
+    fate: Fate
+    error: str = ""
+    retry_at: datetime | None = None
+
+
 @dataclass(frozen=True)
 class SilenceRecord:
-    """A group that nobody is told about until a time; `family` is empty for every family."""
+    """A group that nobody is told about until a time; `model` is ``*`` for all, `family` empty for every family."""
 
     model: str
     family: str
@@ -156,6 +193,8 @@ class ChannelState:
         failing_since: First failure since its last success, of an alert that still waits; None while it works.
         last_error: Why it last failed, or empty.
         delivered_at: Its last success, or None.
+        refused_at: When the newest alert that it refused for good was recorded, or None.
+        refusal: Why it was refused, or empty.
     """
 
     channel: str
@@ -163,3 +202,5 @@ class ChannelState:
     failing_since: datetime | None
     last_error: str
     delivered_at: datetime | None
+    refused_at: datetime | None = None
+    refusal: str = ""

@@ -1,5 +1,6 @@
 """What an incident is, what is told of it, and how it is stored."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,8 +9,26 @@ from enum import StrEnum
 from pydantic import TypeAdapter
 
 from monitoring.result import CheckResult
+from recmodels.errors import EverfeedError
+
+EVERY_MODEL = "*"
+"""What a silence names instead of a model when it is for all."""
 
 _UNSIZED = 1e6  # a drift without a size, such as a changed schema, stands before every other
+
+
+_SENTENCES = re.compile(r"(?P<seen>.*?)\s*Likely cause: (?P<cause>.*?)\. Proposed: (?P<action>.*)", re.DOTALL)
+_CAUSES: Mapping[str, tuple[str, str]] = {
+    "data": ("the data", "Compare the last ingest with the one before."),
+    "population": ("the population", "See which users and surfaces grew or went."),
+    "catalogue": ("the catalogue", "See which items, categories or creators took the share."),
+    "model": ("the model", "Compare the champion with the one before, and roll back if it began with its release."),
+    "serving": ("serving", "Look at the gateway's log and its /metrics."),
+}
+
+
+class IncidentError(EverfeedError):
+    """An incident cannot be changed as asked."""
 
 
 class IncidentState(StrEnum):
@@ -24,6 +43,7 @@ class TransitionKind(StrEnum):
 
     OPENED = "opened"
     UPDATED = "updated"
+    ACKNOWLEDGED = "acknowledged"
     RESOLVED = "resolved"
 
 
@@ -45,7 +65,10 @@ class Incident:
         told_at: When the last opening or update was announced; None if never.
         told_figures: Figures that announcements have named since it last resolved; empty where people know of none.
         told_size: Largest absolute size that an announcement has named.
-        acknowledged_by: Who said that they take care; updates are then kept back, the resolution is told.
+        acknowledged_by: Who said that they take care; updates are then kept back unless it worsens, the resolution is
+            told.
+        acknowledged_at: When they said so; None if nobody did.
+        acknowledged_note: What they said.
     """
 
     incident_id: str
@@ -62,6 +85,8 @@ class Incident:
     told_figures: frozenset[str] = frozenset()
     told_size: float = 0.0
     acknowledged_by: str = ""
+    acknowledged_at: datetime | None = None
+    acknowledged_note: str = ""
 
     @property
     def group(self) -> tuple[str, str]:
@@ -82,7 +107,7 @@ class Silence:
     """A group that nobody is told about until a time.
 
     Attributes:
-        model: Which model's figures.
+        model: Which model's figures; empty for the data, ``*`` for all.
         family: Figure family; empty for every family.
         until: End of the silence.
         reason: Why.
@@ -92,6 +117,26 @@ class Silence:
     family: str
     until: datetime
     reason: str = ""
+
+    def covers(self, incident: Incident, *, now: datetime) -> bool:
+        """Return whether nobody is told about this incident at `now`."""
+        is_model = self.model in {EVERY_MODEL, incident.model}
+        return is_model and self.family in {"", incident.family} and now < self.until
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What the message of a result says, in parts.
+
+    Attributes:
+        seen: What moved, by how much, since when.
+        cause: The likely cause.
+        action: What is proposed.
+    """
+
+    seen: str
+    cause: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -134,3 +179,12 @@ def figure_of(result: CheckResult) -> str:
 def size_of(result: CheckResult) -> float:
     """Return the absolute size of a deviation in day-to-day spreads; a million where it has none."""
     return _UNSIZED if result.size is None else abs(result.size)
+
+
+def finding_of(result: CheckResult) -> Finding:
+    """Return the parts of a result's message; a cause and an action by its family where the message names none."""
+    parts = _SENTENCES.fullmatch(result.message)
+    if parts:
+        return Finding(parts["seen"], parts["cause"], parts["action"])
+    cause, action = _CAUSES.get(result.family, ("unknown", "Look at the report."))
+    return Finding(result.message, cause, action)

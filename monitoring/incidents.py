@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.incident import (
     Incident,
+    IncidentError,
     IncidentState,
     Silence,
     Transition,
@@ -28,6 +29,7 @@ __all__ = [
     "Advance",
     "Incident",
     "IncidentConfig",
+    "IncidentError",
     "IncidentState",
     "Silence",
     "Transition",
@@ -53,6 +55,9 @@ class IncidentConfig(BaseModel):
     """A group that drifts again within this time of its resolution is the same incident, told as an update."""
     growth: float = Field(1.5, gt=1)
     """An update is told when a figure joins, or the largest size has grown by this factor since it was last told."""
+    worsening: float = Field(2.0, gt=1)
+    """An acknowledged incident is told again when its largest size, or the number of its figures, has grown by this
+    factor since it was last told."""
 
 
 @dataclass(frozen=True)
@@ -94,25 +99,51 @@ def advance(
     for result in results:
         by_family.setdefault(result.family, []).append(result)
     mine = {one.family: one for one in sorted(incidents, key=lambda one: one.opened_at) if one.model == model}
-    changed: list[Incident] = []
+    advanced: list[Incident] = []
     transitions: list[Transition] = []
     for family in sorted(by_family.keys() | mine.keys()):
         before = _still_relevant(mine.get(family), now=now, config=config)
         after = _merge(before, by_family.get(family, []), model=model, family=family, now=now, config=config)
         if after is None:
             continue
-        kind = _announcement(after, is_silent=_is_silent(silences, after, now), now=now, config=config)
+        is_silent = any(silence.covers(after, now=now) for silence in silences)
+        kind = _announcement(after, is_silent=is_silent, now=now, config=config)
         if kind is not None:
             after = _told(after, kind, now=now)
             transitions.append(Transition(_key(after, kind), kind, after, now))
-        changed.append(after)
-    ids = {one.incident_id for one in changed}
-    return Advance((*(one for one in incidents if one.incident_id not in ids), *changed), tuple(transitions))
+        advanced.append(after)
+    ids = {one.incident_id for one in advanced}
+    return Advance((*(one for one in incidents if one.incident_id not in ids), *advanced), tuple(transitions))
 
 
-def acknowledge(incident: Incident, *, by: str) -> Incident:
-    """Return the incident as taken care of by a person."""
-    return replace(incident, acknowledged_by=by)
+def acknowledge(incident: Incident, *, by: str, note: str = "", now: datetime) -> Advance:
+    """Take care of an incident: updates are kept back until it worsens, and its resolution is told.
+
+    Args:
+        incident: An open incident.
+        by: Who takes care.
+        note: What they say about it.
+        now: When they say so.
+
+    Returns:
+        The incident, and the transition that tells of it where people know of the incident.
+
+    Raises:
+        IncidentError: It is resolved, or nobody is named.
+    """
+    if incident.state is IncidentState.RESOLVED:
+        raise IncidentError(
+            f"incident {incident.incident_id!r} resolved at {incident.resolved_at:%Y-%m-%d %H:%M} UTC; only an open"
+            " one can be acknowledged. `everfeed alerts list` shows those."
+        )
+    if not by.strip():
+        raise IncidentError(f"nobody is named ({by!r}) who takes care of incident {incident.incident_id!r}. Give --by.")
+    taken = replace(incident, acknowledged_by=by.strip(), acknowledged_at=now, acknowledged_note=note.strip())
+    if not taken.told_figures:
+        return Advance((taken,), ())
+    taken = replace(taken, sequence=taken.sequence + 1)
+    kind = TransitionKind.ACKNOWLEDGED
+    return Advance((taken,), (Transition(_key(taken, kind), kind, taken, now),))
 
 
 def _still_relevant(incident: Incident | None, *, now: datetime, config: IncidentConfig) -> Incident | None:
@@ -163,11 +194,15 @@ def _announcement(
         return None
     if incident.told_at is None:
         return TransitionKind.OPENED
-    if now - incident.told_at < timedelta(seconds=config.notice_seconds) or incident.acknowledged_by:
+    if now - incident.told_at < timedelta(seconds=config.notice_seconds):
         return None
-    figures = {figure_of(result) for result in incident.results}
-    is_larger = incident.size > config.growth * incident.told_size
-    return TransitionKind.UPDATED if figures - incident.told_figures or is_larger else None
+    figures = incident.told_figures | {figure_of(result) for result in incident.results}
+    if incident.acknowledged_by:
+        factor = config.worsening
+        is_news = len(figures) >= factor * len(incident.told_figures) or incident.size > factor * incident.told_size
+    else:
+        is_news = figures > incident.told_figures or incident.size > config.growth * incident.told_size
+    return TransitionKind.UPDATED if is_news else None
 
 
 def _told(incident: Incident, kind: TransitionKind, *, now: datetime) -> Incident:
@@ -176,12 +211,6 @@ def _told(incident: Incident, kind: TransitionKind, *, now: datetime) -> Inciden
         return replace(incident, told_figures=frozenset(), told_size=0.0)
     figures = incident.told_figures | {figure_of(result) for result in incident.results}
     return replace(incident, told_at=now, told_figures=figures, told_size=max(incident.told_size, incident.size))
-
-
-def _is_silent(silences: Sequence[Silence], incident: Incident, now: datetime) -> bool:
-    return any(
-        one.model == incident.model and one.family in {"", incident.family} and now < one.until for one in silences
-    )
 
 
 def _ordered(results: Mapping[str, CheckResult]) -> tuple[CheckResult, ...]:

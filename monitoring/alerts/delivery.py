@@ -1,12 +1,10 @@
-"""Delivery: when to try again, what may be sent now, when a channel is dead. Pure: the outbox keeps the state."""
+"""Delivery: when to try again, and when to leave a channel alone. Pure: the outbox keeps what waits."""
 
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Protocol
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.alerts.alert import Alert, DeliveryError
@@ -25,8 +23,18 @@ class RetryConfig(BaseModel):
     """Longest wait, so that a sink that comes back is caught up within a minute."""
     jitter: float = Field(0.25, ge=0, lt=1)
     """Each wait is shortened by up to this part at random, so that a storm does not come back as one."""
-    dead_after_seconds: float = Field(900, gt=0)
-    """A channel that has failed for this long without one success is dead: an alert says so through the others."""
+    trips: int = Field(3, ge=1)
+    """After this many failures in a row a channel rests; then one alert probes it before the others follow."""
+    longest_request_seconds: float = Field(3600, gt=0)
+    """A sink that asks to be left alone for longer is asked again after this time."""
+
+
+class Chance(Protocol):
+    """A source of numbers in [0, 1)."""
+
+    def random(self) -> float:
+        """Return the next number."""
+        ...
 
 
 class Sink(Protocol):
@@ -53,44 +61,63 @@ class Attempt:
         outcome: How it ended.
         reason: Why it failed, or empty.
         is_ambiguous: The alert may have arrived although the attempt failed.
+        retry_after_seconds: How long the sink asked to be left alone, or None.
     """
 
     outcome: Outcome
     reason: str = ""
     is_ambiguous: bool = False
+    retry_after_seconds: float | None = None
 
 
 @dataclass(frozen=True)
-class Pending:
-    """An alert that waits for a channel.
+class Pace:
+    """How fast a channel is used just now.
 
     Attributes:
-        alert: What is sent.
-        channel: Name of the channel.
-        position: Place in the outbox: smaller is older.
-        due_at: Not before.
-        attempts: Failed attempts so far.
+        failures: Failures in a row.
+        resumes_at: Nothing is sent before; None when it is not resting.
     """
 
-    alert: Alert
-    channel: str
-    position: int
-    due_at: datetime
-    attempts: int = 0
+    failures: int = 0
+    resumes_at: datetime | None = None
+
+    def is_resting(self, now: datetime) -> bool:
+        """Return whether the channel is left alone at `now`."""
+        return self.resumes_at is not None and now < self.resumes_at
+
+    def is_probing(self, config: RetryConfig) -> bool:
+        """Return whether one alert alone should be tried next."""
+        return self.failures >= config.trips
+
+    def after(self, attempt: Attempt, *, now: datetime, config: RetryConfig, rng: Chance) -> "Pace":
+        """Return the pace after an attempt; a success brings the full pace back once the present rest is over."""
+        if attempt.outcome is not Outcome.RETRY:
+            return Pace(0, self.resumes_at if self.is_resting(now) else None)
+        failures = self.failures + 1
+        waits = [self.resumes_at] if self.resumes_at is not None else []
+        if attempt.retry_after_seconds is not None:
+            waits.append(now + timedelta(seconds=min(attempt.retry_after_seconds, config.longest_request_seconds)))
+        elif failures >= config.trips:
+            waits.append(now + timedelta(seconds=retry_seconds(failures - config.trips + 1, config=config, rng=rng)))
+        return Pace(failures, max(waits, default=None))
 
 
-def retry_seconds(attempts: int, *, config: RetryConfig, rng: np.random.Generator) -> float:
+def retry_seconds(attempts: int, *, config: RetryConfig, rng: Chance) -> float:
     """Return how long to wait after the `attempts`-th failure (from 1), in seconds."""
     if attempts < 1:
         raise ValueError(f"attempts is {attempts!r}; a retry follows at least one failure.")
     exponent = min(attempts - 1, 64)
     wait = min(config.cap_seconds, config.first_seconds * config.factor**exponent)
-    return wait * (1 - config.jitter * float(rng.random()))
+    return wait * (1 - config.jitter * rng.random())
 
 
-def retry_at(attempts: int, *, now: datetime, config: RetryConfig, rng: np.random.Generator) -> datetime:
-    """Return when to try again after the `attempts`-th failure."""
-    return now + timedelta(seconds=retry_seconds(attempts, config=config, rng=rng))
+def retry_at(
+    attempts: int, *, now: datetime, config: RetryConfig, rng: Chance, asked_seconds: float | None = None
+) -> datetime:
+    """Return when to try again after the `attempts`-th failure; never before the sink asked to be tried again."""
+    wait = retry_seconds(attempts, config=config, rng=rng)
+    return now + timedelta(seconds=max(wait, min(asked_seconds or 0.0, config.longest_request_seconds)))
 
 
 def attempt(alert: Alert, channel: Sink) -> Attempt:
@@ -99,43 +126,7 @@ def attempt(alert: Alert, channel: Sink) -> Attempt:
         channel.send(alert)
     except DeliveryError as error:
         outcome = Outcome.RETRY if error.is_retryable else Outcome.REFUSED
-        return Attempt(outcome, error.reason, error.is_ambiguous)
+        return Attempt(outcome, error.reason, error.is_ambiguous, error.retry_after_seconds)
+    except Exception as error:  # noqa: BLE001 - a door: a plug-in's mistake holds up neither the sender nor a channel
+        return Attempt(Outcome.RETRY, f"the channel itself failed: {type(error).__name__}", is_ambiguous=True)
     return Attempt(Outcome.DELIVERED)
-
-
-def sendable(pending: Iterable[Pending], *, now: datetime) -> list[Pending]:
-    """Return what may be sent now: due, and the oldest of its incident on its channel, so that order is kept."""
-    oldest: dict[tuple[str, str], Pending] = {}
-    for one in sorted(pending, key=lambda one: one.position):
-        oldest.setdefault((one.channel, one.alert.incident_id), one)
-    return [one for one in oldest.values() if one.due_at <= now]
-
-
-def is_dead(failing_since: datetime | None, *, now: datetime, config: RetryConfig) -> bool:
-    """Return whether a channel that has only failed since `failing_since` counts as dead."""
-    return failing_since is not None and now - failing_since >= timedelta(seconds=config.dead_after_seconds)
-
-
-def dead_channel_alert(channel: str, *, failing_since: datetime, reason: str, now: datetime) -> Alert:
-    """Return the alert that goes out through the other channels; its key is one a channel and outage."""
-    outage = f"{channel}-{failing_since:%Y%m%dT%H%M%S}"
-    return Alert(
-        key=f"channel-{outage}-opened",
-        incident_id=f"channel-{outage}",
-        transition="opened",
-        title=f"Alert channel {channel} is dead",
-        text=(
-            f"Nothing was delivered through {channel} since {failing_since:%Y-%m-%d %H:%M:%S} UTC: {reason}. "
-            "Its alerts wait and are sent when it answers again. Check its address and its token."
-        ),
-        severity="critical",
-        figure="",
-        size=None,
-        since=failing_since,
-        created_at=now,
-    )
-
-
-def others(channels: Sequence[str], *, dead: str) -> tuple[str, ...]:
-    """Return the channels that tell of a dead one: all others."""
-    return tuple(name for name in channels if name != dead)

@@ -4,16 +4,20 @@ import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from monitoring.alerts import CHANNELS, Alert, Channel, ChannelError, open_channel
-from monitoring.alerts.delivery import Outcome, Pending, RetryConfig, attempt, retry_at, sendable
+from monitoring.alerts.channels import secret_options
+from monitoring.alerts.delivery import Outcome, attempt
 from recmodels.errors import UnknownNameError
+from tests.monitoring.alerts.mailbox import CUT, receiving
 from tests.monitoring.alerts.sink import RESET, listening
+
+pytestmark = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # Apprise's own import
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 
@@ -29,9 +33,10 @@ class Ends:
 
 
 @contextmanager
-def _webhook(_: Path) -> Iterator[Ends]:
-    with listening(503, 429, RESET) as sink:
-        channel = open_channel("webhook", {"url": sink.url, "timeout_seconds": 2})
+def _posting(_: Path, name: str, **options: object) -> Iterator[Ends]:
+    """A channel that posts to a sink, which is busy, asks for patience and resets before it takes anything."""
+    with listening(503, 429, RESET, headers={"Retry-After": "1"}) as sink:
+        channel = open_channel(name, {"url": sink.url, "timeout_seconds": 2, **options})
         yield Ends(channel, lambda: None, lambda: sink.keys()[3:], failures=3)
 
 
@@ -43,11 +48,48 @@ def _log(folder: Path) -> Iterator[Ends]:
     yield Ends(channel, path.rmdir, lambda: [json.loads(line)["key"] for line in path.read_text().splitlines()], 1)
 
 
-ENDS: dict[str, Callable[[Path], AbstractContextManager[Ends]]] = {"log": _log, "webhook": _webhook}
+@contextmanager
+def _email(_: Path) -> Iterator[Ends]:
+    with receiving("451 later", CUT) as mailbox:
+        options = {"host": "127.0.0.1", "port": mailbox.port, "security": "none", "timeout_seconds": 2}
+        channel = open_channel("email", {**options, "sender": "a@b.c", "recipients": ["d@e.f"]})
+        yield Ends(channel, lambda: None, mailbox.keys, failures=2)
+
+
+@contextmanager
+def _apprise(_: Path) -> Iterator[Ends]:
+    """Apprise sends no key: the alert's title tells them apart here."""
+    pytest.importorskip("apprise", reason="the optional extra apprise is not installed")
+    with listening(500, RESET) as sink:
+        channel = open_channel("apprise", {"url": sink.url.replace("http://", "json://")})
+
+        def keys() -> list[str]:
+            return [json.loads(body)["title"] for _, body in sink.requests[2:]]
+
+        yield Ends(channel, lambda: None, keys, failures=2)
+
+
+ENDS: dict[str, Callable[[Path], AbstractContextManager[Ends]]] = {
+    "apprise": _apprise,
+    "email": _email,
+    "log": _log,
+    "pagerduty": partial(_posting, name="pagerduty", routing_key="k"),
+    "slack": partial(_posting, name="slack"),
+    "webhook": partial(_posting, name="webhook"),
+}
+SECRETS = {
+    "apprise": {"url"},
+    "email": {"password"},
+    "log": set(),
+    "pagerduty": {"routing_key"},
+    "slack": {"url"},
+    "webhook": {"token", "signing_key"},
+}
 
 
 def alert(number: int) -> Alert:
-    return Alert(f"incident-{number}-updated", "incident", "updated", "t", "t", "info", "x", 1.0, NOW, NOW)
+    key = f"incident-{number}-updated"
+    return Alert(key, "incident", "updated", key, "t", "info", "x", 1.0, NOW, NOW)
 
 
 @pytest.fixture(params=CHANNELS.names())
@@ -58,24 +100,21 @@ def ends(request, tmp_path) -> Iterator[Ends]:
 
 
 def test_failed_alert_is_retried_with_the_same_key_and_in_order(ends):
-    waiting = [Pending(alert(n), "c", n, NOW) for n in range(3)]
-    rng, config, now, failures = np.random.default_rng(0), RetryConfig(), NOW, 0
-    while waiting:
-        for one in sendable(waiting, now=now):
-            waiting.remove(one)
-            result = attempt(one.alert, ends.channel)
-            if result.outcome is Outcome.DELIVERED:
-                continue
+    failures = 0
+    for number in range(3):
+        while (result := attempt(alert(number), ends.channel)).outcome is not Outcome.DELIVERED:
             failures += 1
             assert result.outcome is Outcome.RETRY
             assert result.reason
             if failures == ends.failures:
                 ends.recover()
-            at = retry_at(one.attempts + 1, now=now, config=config, rng=rng)
-            waiting.append(Pending(one.alert, one.channel, one.position, at, one.attempts + 1))
-        now += timedelta(seconds=1)
     assert failures == ends.failures
     assert ends.keys() == [alert(n).key for n in range(3)]
+
+
+@pytest.mark.parametrize("name", CHANNELS.names())
+def test_secrets_of_every_channel_are_known_as_such(name):
+    assert secret_options(name) == SECRETS[name]
 
 
 @pytest.mark.parametrize("name", CHANNELS.names())
@@ -85,5 +124,8 @@ def test_unknown_option_is_refused_with_the_known_ones(name):
 
 
 def test_unknown_channel_is_answered_with_the_known_ones():
-    with pytest.raises(UnknownNameError, match=r"alert channel 'webhok'.*'webhook'.*Known: log, webhook"):
+    with pytest.raises(
+        UnknownNameError,
+        match=r"alert channel 'webhok'.*'webhook'.*Known: apprise, email, log, pagerduty, slack, webhook",
+    ):
         open_channel("webhok", {})

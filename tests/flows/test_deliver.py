@@ -16,7 +16,7 @@ from flows.webhook import receiving
 from flows.wiring import Platform, connect
 from infra.outbox import AlertRecord
 from infra.settings import Settings
-from monitoring.alerts.alert import Alert
+from monitoring.alerts.alert import Alert, ChannelError
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -154,3 +154,27 @@ def test_webhook_is_among_the_channels_when_the_settings_name_it(
     assert list(default_channels(platform.settings)) == ["log"]
     monkeypatch.setenv("EVERFEED_WEBHOOK_URL", "http://127.0.0.1:9/hook")
     assert list(default_channels(Settings())) == ["log", "webhook"]
+
+
+def test_secret_is_refused_and_nothing_is_sent_when_it_stands_in_the_parameter(platform: Platform) -> None:
+    with _endpoint() as endpoint:
+        channels = webhook_channel(endpoint.url)
+        options = {**channels["webhook"].options, "token": "s3cret"}
+        _record(platform, channels, "opened")
+        with pytest.raises(ChannelError, match="a secret stands in a flow parameter"):
+            deliver({"webhook": ChannelChoice(name="webhook", options=options)})
+        assert endpoint.received == []
+        platform.settings.keep_secret("hook_token", "s3cret")
+        assert deliver({"webhook": ChannelChoice(name="webhook", options={**options, "token": "secret:hook_token"})})
+    assert len(endpoint.received) == 1
+
+
+def test_refused_alert_is_told_of_through_the_log(platform: Platform) -> None:
+    with _endpoint(400) as endpoint:
+        channels = log_channel(platform.settings) | webhook_channel(endpoint.url)
+        _record(platform, channels, "opened")
+        deliver(channels)
+        deliver(channels)
+    assert [key.split("-", 1)[1] for key in _logged(platform)] == ["opened", "1-opened"]
+    lines = (platform.settings.reports / "alerts.jsonl").read_text()
+    assert "channel webhook refused an alert" in lines

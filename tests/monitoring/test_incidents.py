@@ -6,6 +6,7 @@ import pytest
 from monitoring.incidents import (
     Incident,
     IncidentConfig,
+    IncidentError,
     IncidentState,
     Silence,
     Transition,
@@ -156,12 +157,62 @@ def test_silence_is_kept_until_it_ends():
 
 def test_updates_are_kept_back_when_someone_takes_care():
     incidents, _ = play((0, [drift()]))
-    taken = (acknowledge(incidents[0], by="ada"),)
-    grown = advance(taken, [drift(size=50)], model="", now=T0 + timedelta(hours=1), config=CONFIG)
+    taken = acknowledge(incidents[0], by=" ada ", note="on it", now=T0 + timedelta(seconds=60))
+    assert words(taken.transitions) == ["acknowledged@60"]
+    assert taken.incidents[0].acknowledged_note == "on it"
+    grown = advance(taken.incidents, [drift(size=10)], model="", now=T0 + timedelta(hours=1), config=CONFIG)
     assert not grown.transitions
     assert grown.incidents[0].acknowledged_by == "ada"
     done = advance(grown.incidents, [calm()], model="", now=T0 + timedelta(hours=2), config=CONFIG)
     assert words(done.transitions) == ["resolved@7200"]
+
+
+@pytest.mark.parametrize(
+    ("results", "expected"),
+    [
+        pytest.param([drift(size=10.0)], [], id="twice the size"),
+        pytest.param([drift(size=10.1)], ["updated@3600"], id="more than twice the size"),
+        pytest.param([drift(), drift("x"), drift("y")], [], id="three figures instead of two"),
+        pytest.param([drift(), drift("x"), drift("y"), drift("z")], ["updated@3600"], id="twice the figures"),
+    ],
+)
+def test_acknowledged_incident_is_told_again_when_it_doubles(results, expected):
+    incidents, _ = play((0, [drift(size=5.0), drift("x")]))
+    taken = acknowledge(incidents[0], by="ada", now=T0)
+    after = advance(taken.incidents, results, model="", now=T0 + timedelta(hours=1), config=CONFIG)
+    assert words(after.transitions) == expected
+    again = advance(after.incidents, results, model="", now=T0 + timedelta(hours=2), config=CONFIG)
+    assert not again.transitions
+
+
+def test_acknowledged_incident_of_size_zero_is_not_told_at_every_run():
+    incidents, _ = play((0, [drift(size=0.0)]))
+    taken = acknowledge(incidents[0], by="ada", now=T0)
+    assert not advance(
+        taken.incidents, [drift(size=0.0)], model="", now=T0 + timedelta(hours=1), config=CONFIG
+    ).transitions
+
+
+def test_nobody_is_told_of_an_acknowledgement_when_nobody_knows_of_the_incident():
+    silence = Silence("*", "", T0 + timedelta(days=1))
+    incidents, told = play((0, [drift()]), silences=[silence])
+    assert not told
+    assert not acknowledge(incidents[0], by="ada", now=T0).transitions
+
+
+def test_acknowledgement_is_refused_when_the_incident_is_over_or_nobody_is_named():
+    incidents, _ = play((0, [drift()]), (400, [calm()]))
+    with pytest.raises(IncidentError, match=r"resolved at 2026-11-21 00:06 UTC; only an open"):
+        acknowledge(incidents[0], by="ada", now=T0)
+    with pytest.raises(IncidentError, match="nobody is named"):
+        acknowledge(play((0, [drift()]))[0][0], by="  ", now=T0)
+
+
+def test_silence_covers_every_model_when_it_names_none():
+    silence = Silence("*", "data", T0 + timedelta(seconds=60))
+    assert words(play((0, [drift()]), silences=[silence], model="sasrec")[1]) == []
+    assert words(play((60, [drift()]), silences=[silence], model="sasrec")[1]) == ["opened@60"]
+    assert words(play((0, [drift("v", family="population")]), silences=[silence])[1]) == ["opened@0"]
 
 
 def test_schema_stands_first_when_it_has_no_size():

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Protocol
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, SecretStr, ValidationError
 
 from monitoring.alerts.alert import Alert, ChannelError
 from recmodels.registry import Registry
@@ -24,6 +24,16 @@ class Channel(Protocol):
         ...
 
 
+def secret_options(name: str) -> frozenset[str]:
+    """Return the options of the channel called `name` that are secrets.
+
+    Raises:
+        UnknownNameError: No channel has this name.
+    """
+    config: type[BaseModel] = CHANNELS.module(name).Channel.Config
+    return frozenset(key for key, field in config.model_fields.items() if field.annotation is SecretStr)
+
+
 def open_channel(name: str, options: Mapping[str, object]) -> Channel:
     """Return the channel called `name` with its options checked.
 
@@ -39,6 +49,7 @@ def open_channel(name: str, options: Mapping[str, object]) -> Channel:
         first = error.errors(include_input=False, include_url=False)[0]
         where = ".".join(str(part) for part in first["loc"]) or "options"
         known = ", ".join(config.model_fields)
-        raise ChannelError(f"alert channel {name!r}, {where}: {first['msg']}. Known options: {known}.") from error
+        reason = f"alert channel {name!r}, {where}: {first['msg']}. Known options: {known}."
+        raise ChannelError(reason) from None  # the cause would show what was given, secrets too
     channel: Channel = module.Channel(checked)
     return channel

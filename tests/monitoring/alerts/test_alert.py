@@ -2,7 +2,7 @@ import json
 from datetime import UTC, datetime
 
 from monitoring.alerts import Alert, alert_of
-from monitoring.incidents import IncidentConfig, advance
+from monitoring.incidents import IncidentConfig, acknowledge, advance
 from monitoring.result import CheckResult, Status
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
@@ -35,6 +35,10 @@ def test_alert_names_the_largest_figure_when_an_incident_opens():
         created_at=NOW,
         model="sasrec",
         link="https://console/drift",
+        subject="data drift of sasrec",
+        slice="surface=live",
+        cause="the data",
+        action="Compare the last ingest with the one before.",
     )
 
 
@@ -62,3 +66,36 @@ def test_document_is_json_when_it_holds_times():
     document = json.loads(json.dumps(alert_of(opened).document()))
     assert document["since"] == "2026-11-21T08:30:00+00:00"
     assert document["size"] == 3.0
+
+
+def test_cause_and_action_are_those_of_the_message_when_it_names_them():
+    words = "nulls: 3.00%, expected 1.00%. Likely cause: the data: a new producer. Proposed: Fix it. Then wait."
+    opened, resolved = transitions(CheckResult("nulls", "data", Status.DRIFT, size=9.0, since=NOW, message=words))
+    alert = alert_of(opened)
+    assert (alert.text, alert.cause) == ("nulls: 3.00%, expected 1.00%.", "the data: a new producer")
+    assert alert.action == "Fix it. Then wait."
+    over = alert_of(resolved)
+    assert (over.cause, over.action, over.slice, over.subject) == ("", "", "", alert.subject)
+    assert over.since == NOW
+    assert "open since 2026-11-21 08:30 UTC" in over.text
+
+
+def test_acknowledgement_names_who_takes_care_and_what_they_say():
+    incident = advance((), [drift("a", 3.0)], model="", now=NOW, config=IncidentConfig()).incidents[0]
+    (transition,) = acknowledge(incident, by="ada", note="on it", now=NOW).transitions
+    alert = alert_of(transition)
+    assert (alert.transition, alert.severity) == ("acknowledged", "info")
+    assert alert.title == "Acknowledged: data drift, by ada"
+    assert alert.text.splitlines() == ["ada takes care: on it", "a moved a lot."]
+
+
+def test_raw_user_ids_are_left_out_wherever_a_figure_names_one():
+    moved = CheckResult(
+        "clicks", "data", Status.DRIFT, size=4.0, slice="user_id=u-4711", message="clicks of userid = u-4711, too many."
+    )
+    opened, _ = transitions(moved)
+    document = json.dumps(alert_of(opened).document())
+    assert "4711" not in document
+    assert "left out" in document
+    kept = CheckResult("clicks", "data", Status.DRIFT, slice="user=new", message="clicks of user=new fell.")
+    assert alert_of(transitions(kept)[0]).slice == "user=new"

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitoring.alerts import Alert, ChannelError, DeliveryError, open_channel
-from tests.monitoring.alerts.sink import HANG, RESET, free_url, listening
+from monitoring.alerts import Alert, ChannelError, open_channel
+from tests.monitoring.alerts.sink import listening
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 ALERT = Alert("incident-1-opened", "incident", "opened", "Ein Titel: naïve", "text", "warning", "x", 3.5, NOW, NOW)
@@ -29,35 +29,6 @@ def test_sender_is_proven_when_a_token_and_a_key_are_given():
     headers, body = sink.requests[0]
     assert headers["Authorization"] == "Bearer s3cret"
     assert headers["X-Everfeed-Signature"] == "sha256=" + hmac.new(b"k", body, hashlib.sha256).hexdigest()
-
-
-@pytest.mark.parametrize(
-    ("answer", "retryable", "ambiguous", "words"),
-    [
-        (429, True, False, "answered 429"),
-        (408, True, False, "answered 408"),
-        (500, True, False, "answered 500"),
-        (503, True, False, "answered 503"),
-        (400, False, False, "answered 400"),
-        (401, False, False, "answered 401"),
-        (404, False, False, "answered 404"),
-        (302, False, False, "answered 302"),
-        (RESET, True, True, "did not answer"),
-        (HANG, True, True, "did not answer: ReadTimeout"),
-    ],
-)
-def test_failure_says_whether_to_retry(answer, retryable, ambiguous, words):
-    with listening(answer) as sink, pytest.raises(DeliveryError, match=words) as caught:
-        open_channel("webhook", {"url": sink.url, "timeout_seconds": 0.3, "token": "s3cret"}).send(ALERT)
-    assert (caught.value.is_retryable, caught.value.is_ambiguous) == (retryable, ambiguous)
-    assert "s3cret" not in caught.value.reason
-    assert len(sink.requests) == 1
-
-
-def test_failure_is_retryable_and_plain_when_nobody_listens():
-    with pytest.raises(DeliveryError, match="cannot be reached") as caught:
-        open_channel("webhook", {"url": free_url()}).send(ALERT)
-    assert (caught.value.is_retryable, caught.value.is_ambiguous) == (True, False)
 
 
 @pytest.mark.parametrize(
