@@ -1,8 +1,6 @@
 """The verbs. Every heavy import waits until its command runs."""
 
-import json
 import logging
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -11,9 +9,9 @@ from threading import Event
 from typing import Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
+from flows.commands import alerts, canary, quarantine, validate
+from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
     DataPath,
@@ -22,11 +20,13 @@ from flows.options import (
     Overrides,
     Presets,
     Recipes,
+    Replaces,
     Source,
+    SuiteFiles,
     pairs,
 )
 from infra.settings import Settings
-from recmodels.errors import EverfeedError, StoreError
+from recmodels.errors import EverfeedError
 
 app = typer.Typer(
     name="everfeed",
@@ -38,7 +38,9 @@ app = typer.Typer(
     add_completion=False,
 )
 
-_screen = Console(stderr=True)
+for group in (canary, quarantine, alerts):
+    app.add_typer(group.app)
+
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
 
 
@@ -57,13 +59,13 @@ def demo(
     The second act shows a bad model: the gate refuses it and, forced through, the canary rolls it back. Then traffic
     shifts, and an alert arrives.
     """
-    settings = _settings()
+    settings = read_settings()
     from flows.demo import run_demo
 
     summary = run_demo(
-        settings, screen=_screen, webhook=webhook, sample=sample, visitors=visitors, on_done=None if leave else _stay
+        settings, screen=screen, webhook=webhook, sample=sample, visitors=visitors, on_done=None if leave else _stay
     )
-    _answer(summary, as_json=as_json)
+    answer(summary, as_json=as_json)
 
 
 @app.command()
@@ -76,6 +78,8 @@ def run(
     recipe: Recipes = [],  # noqa: B006
     override: Overrides = [],  # noqa: B006
     label: Label = "",
+    replace: Replaces = False,
+    suite: SuiteFiles = [],  # noqa: B006
     traffic: Annotated[str, typer.Option(help="Who the new model meets: replay (held-out users) or live.")] = "replay",
     visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,
     as_json: AsJson = False,
@@ -84,7 +88,7 @@ def run(
 
     Started again after an interruption, it goes on where it stopped: what is finished is found by its key.
     """
-    settings = _settings()
+    settings = read_settings()
     from flows.runs import RunRequest, run_lifecycle
 
     request = RunRequest(
@@ -98,8 +102,13 @@ def run(
         label=label,
         traffic=traffic,
         visitors=visitors,
+        replaces=replace,
+        suites=tuple(suite),
     )
-    _answer(run_lifecycle(settings, request, screen=_screen), as_json=as_json)
+    answer(run_lifecycle(settings, request, screen=screen), as_json=as_json)
+
+
+app.command()(validate.validate)
 
 
 @app.command()
@@ -108,36 +117,38 @@ def up(
     as_json: AsJson = False,
 ) -> None:
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
-    settings = _settings()
-    from flows.services import require_database, stack_services, start_detached
+    settings = read_settings()
+    from flows.services import late_services, require_database, stack_services, start_detached
     from infra.supervisor import running
 
     require_database(settings)
     if detach:
         start_detached(settings)
-        _answer(_status(settings), as_json=as_json)
+        answer(_status(settings), as_json=as_json)
         return
     with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
-        _answer(_status(settings), as_json=as_json)
+        for service in late_services(settings):
+            stack.add(service)
+        answer(_status(settings), as_json=as_json)
         _wait_for_signal(on_second=stack.watch)
 
 
 @app.command()
 def down(as_json: AsJson = False) -> None:
     """Stop everything that `up` or `demo` started over this home."""
-    settings = _settings()
+    settings = read_settings()
     from infra.processes import take_down
 
     stopped = take_down(settings)
     if not as_json:
-        _screen.print("Everything is stopped." if stopped else f"Nothing was running over {settings.root}.")
-    _answer({"stopped": stopped}, as_json=as_json)
+        screen.print("Everything is stopped." if stopped else f"Nothing was running over {settings.root}.")
+    answer({"stopped": stopped}, as_json=as_json)
 
 
 @app.command()
 def status(as_json: AsJson = False) -> None:
     """Show which services run, who serves, and what is on its way."""
-    _answer(_status(_settings()), as_json=as_json)
+    answer(_status(read_settings()), as_json=as_json)
 
 
 @app.command()
@@ -148,29 +159,29 @@ def recommend(
     as_json: AsJson = False,
 ) -> None:
     """Ask the gateway what it would show to a user."""
-    settings = _settings()
+    settings = read_settings()
     from flows.recommend import ask, print_items
 
-    answer = ask(settings, user, k=k, surface=surface)
+    found = ask(settings, user, k=k, surface=surface)
     if not as_json:
-        print_items(_screen, answer)
-    _answer(answer, as_json=as_json)
+        print_items(screen, found)
+    answer(found, as_json=as_json)
 
 
 @app.command()
 def doctor(as_json: AsJson = False) -> None:
     """Say what is wrong with this machine, the stores and the versions, and what to do about each."""
-    settings = _settings()
+    settings = read_settings()
     from flows.doctor import examine
 
     findings = examine(settings)
     if not as_json:
         for finding in findings:
             mark = "[green]ok[/]" if finding.is_ok else "[red]wrong[/]"
-            _screen.print(
+            screen.print(
                 f"{mark} {finding.subject}: {finding.seen}" + ("" if finding.is_ok else f"\n   {finding.advice}")
             )
-    _answer({"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
+    answer({"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
     if any(not finding.is_ok for finding in findings):
         raise typer.Exit(1)
 
@@ -178,11 +189,11 @@ def doctor(as_json: AsJson = False) -> None:
 @app.command()
 def fetch() -> None:
     """Download the demo's data set, and show its terms."""
-    settings = _settings()
+    settings = read_settings()
     from flows.datasets import fetch_ml_100k
     from recmodels.data.sources.movielens import TERMS
 
-    _screen.print(f"{fetch_ml_100k(settings)}\n{TERMS}")
+    screen.print(f"{fetch_ml_100k(settings)}\n{TERMS}")
 
 
 def main() -> NoReturn:
@@ -191,8 +202,8 @@ def main() -> NoReturn:
     try:
         app()
     except EverfeedError as error:
-        _screen.print(f"[red]error[/] {type(error).__name__}", highlight=False)
-        _screen.print(str(error), markup=False, highlight=False, soft_wrap=True)
+        screen.print(f"[red]error[/] {type(error).__name__}", highlight=False)
+        screen.print(str(error), markup=False, highlight=False, soft_wrap=True)
         sys.exit(2)
     sys.exit(0)
 
@@ -209,43 +220,20 @@ def log_warnings() -> None:
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
 
 
-def _settings() -> Settings:
-    """Read the settings and give this process the environment that the libraries read at their import."""
-    try:
-        settings = Settings()
-    except ValidationError as error:
-        wrong = [f"EVERFEED_{str(p['loc'][0]).upper()}={p['input']!r}: {p['msg']}" for p in error.errors()]
-        raise EverfeedError(f"The environment is not valid: {'; '.join(wrong)}. Correct or unset it.") from error
-    try:
-        settings.root.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the home {settings.root} is no folder and cannot be made into one ({error.strerror}). Choose another "
-            "with EVERFEED_HOME."
-        ) from error
-    os.environ.update(settings.environment())
-    return settings
-
-
-def _answer(document: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps(document, default=str))
-
-
 def _status(settings: Settings) -> dict[str, Any]:
     from flows.status import describe, print_status
 
     document = describe(settings)
-    print_status(_screen, document)
+    print_status(screen, document)
     return document
 
 
 def _say_ready(name: str) -> None:
-    _screen.print(f"  {name} is ready")
+    screen.print(f"  {name} is ready")
 
 
 def _stay(watch: Callable[[], None]) -> None:
-    _screen.print("\nEverything stays up until Ctrl-C.")
+    screen.print("\nEverything stays up until Ctrl-C.")
     _wait_for_signal(on_second=watch)
 
 

@@ -2,14 +2,16 @@
 
 from datetime import UTC, datetime, timedelta
 
+import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
 
 from flows.references import Snapshot
 from flows.retries import is_worth_retrying
-from flows.validate import read_data_set, snapshot_of
-from flows.wiring import platform
+from flows.validate import merge, read_data_set, snapshot_of, suites_of
+from flows.wiring import Platform, platform
 from infra.event_records import Drained
+from monitoring.quality import ValidationContext, prepare
 from recmodels.data.feedback import live_interactions
 from recmodels.data.schema import ORIGIN, ORIGIN_EVENT, USER_KEY
 
@@ -36,8 +38,10 @@ def move_batch() -> int:
     drained = home.events.drain(before=datetime.now(UTC) - MATURITY)
     if drained.is_empty:
         return 0
+    _keep_added(home)
     _append(drained)
     home.events.forget(drained)
+    home.shadows.forget_finished()
     return int(drained.impressions.num_rows + drained.outcomes.num_rows)
 
 
@@ -49,15 +53,33 @@ def current_snapshot() -> Snapshot:
     return snapshot_of(home, name=held.name, is_order_only=held.is_order_only)
 
 
+def _keep_added(home: Platform) -> None:
+    """Bring the items that people added to the gateway into the lake, before interactions name them."""
+    added = home.segments.items().items
+    if added.num_rows and home.lake.version("items") is not None:
+        merge(home, "items", added)
+
+
 def _append(drained: Drained) -> None:
     home, key = platform(), f"events-{drained.batch}"
-    impressions, outcomes = drained.impressions, drained.outcomes
+    impressions = _sift(home, "impressions", drained.impressions, key=key)
+    outcomes = _sift(home, "outcomes", drained.outcomes, key=key)
     if impressions.num_rows:
         home.lake.append("impressions", impressions, key=key)
         people = impressions.filter(pc.equal(impressions[ORIGIN], ORIGIN_EVENT))
         user_ids = home.events.user_ids(pc.unique(people[USER_KEY]).to_pylist())
-        interactions = live_interactions(people, outcomes, user_ids=user_ids)
+        joined = live_interactions(people, outcomes, user_ids=user_ids)
+        interactions = _sift(home, "interactions", joined, key=key)
         if interactions.num_rows:
             home.lake.append("interactions", interactions, key=key)
     if outcomes.num_rows:
         home.lake.append("outcomes", outcomes, key=key)
+
+
+def _sift(home: Platform, name: str, rows: pa.Table, *, key: str) -> pa.Table:
+    """Return the rows that keep every rule of their suite; the others go to the quarantine, once a batch."""
+    now = datetime.now(UTC)
+    prepared = prepare(rows, name=name, context=ValidationContext(as_of=now, now=now), suites=suites_of(home))
+    if prepared.quarantined.num_rows:
+        home.lake.append("quarantine", prepared.quarantined, key=f"{key}-{name}")
+    return prepared.good

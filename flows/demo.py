@@ -8,7 +8,7 @@ from prefect import flow
 from rich.console import Console
 
 from flows import progress, summary
-from flows.channels import ChannelChoice, log_channel, webhook_channel
+from flows.channels import ChannelChoice, log_channel, secret_webhook_channel, webhook_channel
 from flows.datasets import fetch_ml_100k
 from flows.lifecycle import Data, LifecycleOutcome, Traffic, lifecycle, roll_out
 from flows.monitor import monitor
@@ -16,7 +16,7 @@ from flows.references import Candidate, Trained
 from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig
 from flows.runs import demo_marker, seconds
-from flows.services import schedules_service, stack_up
+from flows.services import background_services, late_services, stack_up
 from flows.shift import shift_traffic
 from flows.train import BUNDLE_FOLDER, measure
 from flows.webhook import receiving
@@ -68,13 +68,14 @@ def run_demo(
             stack_up(settings) as stack,
         ):
             channels = log_channel(settings) | webhook_channel(receiver.url)
-            channels |= webhook_channel(webhook, name="your webhook") if webhook else {}
+            channels |= secret_webhook_channel(settings, webhook, name="your webhook") if webhook else {}
             document = _acts(home, data, channels, ReplayConfig(visitors=visitors))
             document["alert"] |= {"received": receiver.received, "endpoint": receiver.url}
             document["seconds"] = seconds(terminal)
             summary.print_summary(screen, document, stays_up=on_done is not None)
             if on_done:
-                stack.add(schedules_service())
+                for service in (*background_services(), *late_services(settings)):
+                    stack.add(service)
                 on_done(stack.watch)
     return document
 
@@ -95,19 +96,26 @@ def _acts(home: Platform, data: Data, channels: dict[str, ChannelChoice], replay
     return document
 
 
-@flow(name="bad model", description="A model with swapped ids: refused and, forced through, rolled back.")
+@flow(name="bad model", description="A model with swapped ids: refused, stopped unseen and, forced, rolled back.")
 def show_bad_model(outcome: LifecycleOutcome, replay: ReplayConfig) -> dict[str, Any]:
-    """Show that a model with swapped ids is refused and, forced through, rolled back."""
+    """Show that a model with swapped ids is refused; forced through, stopped unseen; forced past that, rolled back."""
     snapshot, candidates = outcome.snapshot, list(outcome.candidates)
     bad = measure(_swapped(platform(), candidates), snapshot)
     refused = release(snapshot, candidates, nominee=bad)
     forced = release(snapshot, candidates, nominee=bad, is_forced=True)
-    rolled = roll_out(snapshot, forced, Traffic.REPLAY, REPLAY_CANARY, replay, cause="demo: forced")
+    few = replay.model_copy(update={"shadow_visitors": replay.visitors_a_look})
+    unseen = roll_out(snapshot, forced, Traffic.REPLAY, REPLAY_CANARY, few, cause="demo: forced")
+    at_once = REPLAY_CANARY.model_copy(update={"shadow": None})
+    rolled = roll_out(snapshot, forced, Traffic.REPLAY, at_once, replay, cause="demo: forced past the shadow stage")
+    assert unseen is not None, "a replay sees a rollout to its end"
     assert rolled is not None, "a replay sees a rollout to its end"
     return {
         "refused": bool(refused.refused_by),
         "refused_by": list(refused.refused_by),
         "forced": forced.is_forced,
+        "stopped_unseen": unseen.state == "rolled_back",
+        "shadow_rule": unseen.rule,
+        "shadow_words": unseen.words,
         "rolled_back": rolled.state == "rolled_back",
         "rule": rolled.rule,
         "words": rolled.words,

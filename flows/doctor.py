@@ -104,6 +104,7 @@ def _ports(settings: Settings) -> list[Finding]:
         "prefect": settings.prefect_port,
         "mlflow": settings.mlflow_port,
     }
+    ports |= {"evidently": settings.evidently_port} if settings.evidently else {}
     return [_port(settings.host, name, port) for name, port in ports.items()]
 
 

@@ -15,6 +15,7 @@ from pydantic import JsonValue
 
 from flows.references import Batch
 from flows.wiring import platform
+from monitoring.quality import load_suites
 from recmodels.data.interactions import deduplicate, fingerprint, normalise
 from recmodels.data.sampling import sample_users
 from recmodels.data.schema import TIMESTAMP, TIMESTAMP_TYPE, Tables
@@ -26,7 +27,13 @@ _TABLES = ("interactions", "items", "users")
 
 @flow(name="ingest", description="Read a source and stage its tables.", persist_result=False)
 def ingest(
-    source: str, path: Path, options: dict[str, JsonValue] | None = None, name: str = "", sample: float = 1.0
+    source: str,
+    path: Path,
+    options: dict[str, JsonValue] | None = None,
+    name: str = "",
+    sample: float = 1.0,
+    replaces: bool = False,  # noqa: FBT001, FBT002 - a parameter of the flow
+    suites: list[Path] | None = None,
 ) -> Batch:
     """Read a source into a batch.
 
@@ -36,12 +43,17 @@ def ingest(
         options: The plug-in's own options.
         name: Name of the data set, where it is not the source's own.
         sample: Share of the users to keep.
+        replaces: The rows are all there is of their days, as in a backfill; otherwise they join what is there.
+        suites: Files, or folders of files, with suites of the user's own.
 
     Raises:
         SourceError: The source is missing, damaged, or not of its format.
-        DataError: It holds no interactions, or values of a wrong type.
+        DataError: It holds no interactions, or values of a wrong type, or a suite cannot be run.
     """
-    batch = stage_tables(source, path, options or {}, name, sample)
+    named = load_suites(suites or ()).files
+    batch = stage_tables(source, path, options or {}, name, sample).model_copy(
+        update={"replaces": replaces, "suites": dict(named)}
+    )
     describe(batch)
     return batch
 
@@ -49,8 +61,7 @@ def ingest(
 @task(name="stage", task_run_name="stage {source}")
 def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: str, sample: float) -> Batch:
     """Read, normalise and write the tables into a folder named by their content; the same content is written once."""
-    read: Callable[..., Tables] = SOURCES.module(source).read
-    tables = sample_users(read(Path(path), **options), share=sample)
+    tables = sample_users(read_source(source, path, options), share=sample)
     unique = deduplicate(normalise(tables.interactions, source=tables.name))
     interactions = unique.table
     if not interactions.num_rows:
@@ -65,8 +76,6 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
             pq.write_table(_with_nulls_allowed(frame), partial / f"{table}.parquet", compression="zstd")
         partial.rename(folder)
     bounds = pc.min_max(interactions[TIMESTAMP]).as_py()
-    now = datetime.now(UTC)
-    past = interactions.filter(pc.less_equal(interactions[TIMESTAMP], pa.scalar(now, TIMESTAMP_TYPE)))
     return Batch(
         name=name or tables.name,
         source=source,
@@ -77,11 +86,29 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
         duplicates=unique.dropped,
         first_at=bounds["min"],
         last_at=bounds["max"],
-        as_of=pc.max(past[TIMESTAMP]).as_py() or now,
+        as_of=moment_of(interactions, now=datetime.now(UTC)),
         is_order_only=tables.is_order_only,
         terms=tables.terms,
         notes=tables.notes,
     )
+
+
+def read_source(source: str, path: Path, options: Mapping[str, JsonValue]) -> Tables:
+    """Return what a source plug-in reads.
+
+    Raises:
+        SourceError: The source is missing, damaged, or not of its format.
+        DataError: Values are of a wrong type.
+    """
+    read: Callable[..., Tables] = SOURCES.module(source).read
+    return read(Path(path), **options)
+
+
+def moment_of(interactions: pa.Table, *, now: datetime) -> datetime:
+    """Return what counts as now for a file: its newest event that is not in the future, else `now`."""
+    past = interactions.filter(pc.less_equal(interactions[TIMESTAMP], pa.scalar(now, TIMESTAMP_TYPE)))
+    newest: datetime | None = pc.max(past[TIMESTAMP]).as_py()
+    return newest or now
 
 
 @task(name="describe batch")

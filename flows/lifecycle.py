@@ -56,6 +56,10 @@ class Data(BaseModel):
     """Name of the data set, where it is not the source's own."""
     sample: float = 1.0
     """Share of the users to keep."""
+    replaces: bool = False
+    """The rows are all there is of their days, as in a backfill; otherwise they join what the lake has."""
+    suites: list[Path] = []
+    """Files, or folders of files, with suites of the user's own."""
 
 
 @flow(name="lifecycle", description="From a source to a decided, or started, canary.", persist_result=False)
@@ -69,7 +73,7 @@ def lifecycle(
 ) -> LifecycleOutcome:
     """Run every stage once; started again after an interruption, it goes on where it stopped."""
     with stage("ingest"):
-        batch = ingest(data.source, data.path, data.options, data.name, data.sample)
+        batch = ingest(data.source, data.path, data.options, data.name, data.sample, data.replaces, data.suites)
     with stage("validate"):
         snapshot = validate(batch)
     remember(recipes)

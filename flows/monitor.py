@@ -5,42 +5,32 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from prefect import flow, task
-from prefect.artifacts import create_markdown_artifact
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from flows.channels import ChannelChoice, default_channels
+from flows.channels import ChannelChoice, channel_names
 from flows.deliver import deliver
+from flows.drawing import Drawn, describe, draw_reports
+from flows.incidents import RESOLVED_DAYS, record_change, report_link, silences_of
+from flows.observed import Window, read_served, read_window, rows_since
 from flows.references import Monitored
 from flows.retries import is_worth_retrying
 from flows.wiring import platform
-from infra.outbox_records import AlertRecord, IncidentRecord
 from infra.rollout_records import Champion
-from monitoring.alerts.alert import alert_of
-from monitoring.drift.report import write_report
+from monitoring.drift.served import Served, ServedConfig, check_served
 from monitoring.drift.suite import run_checks
-from monitoring.incidents import (
-    Advance,
-    Incident,
-    IncidentConfig,
-    Silence,
-    advance,
-    incident_document,
-    incident_from,
-)
+from monitoring.incidents import Advance, IncidentConfig, advance, incident_from
 from monitoring.policy import PolicyConfig, PolicyState
 from monitoring.policy import decide as decide_policy
 from monitoring.result import CheckResult, Status
 from recmodels.data.schema import TIMESTAMP
-from recmodels.errors import StoreError
 from recmodels.manifest import verify
 
 _log = logging.getLogger(__name__)
 
-_REPORT_DAYS = 7
+_NEW_DAYS = 7
+_CHAMPION = "champion"
+"""Whose figures incidents of what is served are about; they outlive the model that served when they opened."""
 
 
 class MonitorConfig(BaseModel):
@@ -50,8 +40,14 @@ class MonitorConfig(BaseModel):
 
     checks: dict[str, dict[str, JsonValue]] = {}
     """Options by drift check; a check that is not named has its defaults."""
+    served: ServedConfig = ServedConfig()
+    """Figures of what the models serve."""
     incidents: IncidentConfig = IncidentConfig()
     policy: PolicyConfig = PolicyConfig()
+    history_days: int = Field(400, ge=1)
+    """Days before the newest ones that are read."""
+    rows: int = Field(5_000_000, ge=1000)
+    """About as many events are read, and as many impressions: those of a share of the users where there are more."""
 
 
 class Judged(BaseModel):
@@ -60,9 +56,19 @@ class Judged(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     results: tuple[CheckResult, ...]
+    """Of the data."""
+    served: tuple[CheckResult, ...] = ()
+    """Of what the champion serves."""
     as_of: datetime
+    share: float = 1.0
+    """Share of the users that was read."""
     action: str
     reasons: tuple[str, ...]
+
+    @property
+    def all_results(self) -> tuple[CheckResult, ...]:
+        """Both, the data first."""
+        return (*self.results, *self.served)
 
 
 @flow(name="monitor", description="Figures of the newest days against their own history.", persist_result=False)
@@ -82,77 +88,70 @@ def monitor(
         StoreError: Nothing was ingested yet.
     """
     judged = judge_window(config, extra)
-    opened = open_incidents(judged, config, channels or default_channels(platform().settings))
-    report = draw_report(judged, extra)
+    opened = open_incidents(judged, config, list(channels or ()))
+    drawn = draw(config, extra)
     delivered = deliver(channels)
-    describe(judged, report)
+    describe(judged.as_of, judged.all_results, drawn, heading=judged.action, reasons=judged.reasons)
     if extra is None:
         follow(judged)
-    return _outcome(judged, opened=opened, report=report, delivered=delivered)
+    return _outcome(judged, opened=opened, report=drawn.report, delivered=delivered)
 
 
 @task(name="judge figures")
 def judge_window(config: MonitorConfig, extra: Path | None) -> Judged:
     """Run every drift check over the lake, the newest days against all days before them."""
-    reference, current = _windows(extra)
-    home = platform()
-    now, as_of = datetime.now(UTC), pc.max(current[TIMESTAMP]).as_py()
-    options = {"own_history": {"is_last_day_partial": as_of.date() == now.date()}} | config.checks
-    results = run_checks(reference, current, items=home.lake.read("items"), options=options)
-    decision = decide_policy(results, _policy_state(reference, current), config.policy, now=now)
-    return Judged(results=tuple(results), as_of=as_of, action=decision.action, reasons=decision.reasons)
+    home, now = platform(), datetime.now(UTC)
+    window = _read(config, extra)
+    options: dict[str, dict[str, JsonValue]] = {
+        "own_history": {
+            "is_last_day_partial": window.as_of.date() == now.date(),
+            "figures": {"share": window.share},
+        }
+    }
+    results = run_checks(
+        window.reference, window.current, items=home.lake.read("items"), options=_merged(options, config.checks)
+    )
+    served = [] if extra else check_served(_served(config, now=now), config.served)
+    state = _policy_state(extra)
+    decision = decide_policy([*results, *served], state, config.policy, now=now)
+    return Judged(
+        results=tuple(results),
+        served=tuple(served),
+        as_of=window.as_of,
+        share=window.share,
+        action=decision.action,
+        reasons=decision.reasons,
+    )
 
 
 @task(name="update incidents", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
-def open_incidents(judged: Judged, config: MonitorConfig, channels: dict[str, ChannelChoice]) -> tuple[str, ...]:
-    """Write what changed and the alerts that tell of it in one transaction; return the ids of what is open."""
+def open_incidents(judged: Judged, config: MonitorConfig, channels: Sequence[str]) -> tuple[str, ...]:
+    """Write what changed and the alerts that tell of it in one transaction; return the ids of what is open.
+
+    Args:
+        judged: What the checks found.
+        config: When an incident opens, ends and is spoken of.
+        channels: Names of the channels that are told; empty for those of the settings.
+    """
     home, now = platform(), datetime.now(UTC)
-    records = {record.incident_id: record for record in home.outbox.incidents(resolved_after=now - timedelta(days=30))}
-    silences = [Silence(s.model, s.family, s.until, s.reason) for s in home.outbox.silences(now=now)]
-    change = advance(
-        [incident_from(record.document) for record in records.values()],
-        judged.results,
-        model="",
-        now=now,
-        config=config.incidents,
-        silences=silences,
+    told = channels or channel_names(home.settings, earlier=[state.channel for state in home.outbox.channels()])
+    known = home.outbox.incidents(resolved_after=now - timedelta(days=RESOLVED_DAYS))
+    silences = silences_of(home.outbox, now=now)
+    before = [incident_from(record.document) for record in known]
+    of_data = advance(before, judged.results, model="", now=now, config=config.incidents, silences=silences)
+    of_model = advance(
+        of_data.incidents, judged.served, model=_CHAMPION, now=now, config=config.incidents, silences=silences
     )
-    alerts = _alerts(change, link=f"{home.settings.console_url}/reports/drift/report.html")
-    changed = [_record(incident, records, now=now) for incident in change.incidents]
-    home.outbox.record(changed, alerts, channels=list(channels), now=now)
+    change = Advance(of_model.incidents, (*of_data.transitions, *of_model.transitions))
+    record_change(home.outbox, change, known, channels=told, link=report_link(home.settings), now=now)
     return tuple(incident.incident_id for incident in change.incidents if incident.state == "open")
 
 
-@task(name="draw report", retries=1, retry_condition_fn=is_worth_retrying)
-def draw_report(judged: Judged, extra: Path | None) -> Path:
-    """Draw Evidently's report of the newest days beside as many days before them."""
-    home = platform()
-    reference, current = _windows(extra)
-    folder = home.settings.reports
-    return write_report(
-        reference.filter(pc.greater_equal(reference[TIMESTAMP], pa.scalar(_start(judged) - timedelta(days=28)))),
-        current,
-        folder / "drift" / "report.html",
-        items=home.lake.read("items"),
-        workspace=folder / "evidently",
-        as_of=judged.as_of,
-    )
-
-
-@task(name="describe monitor run")
-def describe(judged: Judged, report: Path) -> None:
-    """Leave a summary with a link to the report."""
-    url = platform().settings.console_url
-    drifted = [result for result in judged.results if result.status == Status.DRIFT]
-    rows = "".join(f"- **{result.figure}** {result.message}\n" for result in drifted) or "Nothing drifted.\n"
-    create_markdown_artifact(
-        key="monitored",
-        markdown=(
-            f"# {judged.as_of:%Y-%m-%d}: {judged.action}\n\n{' '.join(judged.reasons)}\n\n{rows}\n"
-            f"[Evidently report]({url}/reports/drift/{report.name})\n"
-        ),
-        description="What moved",
-    )
+@task(name="draw reports", retries=1, retry_condition_fn=is_worth_retrying)
+def draw(config: MonitorConfig, extra: Path | None) -> Drawn:
+    """Draw Evidently's reports of the newest days; what cannot be drawn is said, and ends nothing."""
+    served = None if extra else _served(config, now=datetime.now(UTC))
+    return draw_reports(platform(), _read(config, extra), served)
 
 
 @task(name="follow the policy")
@@ -182,66 +181,41 @@ def ask_for_retrain(reason: str) -> None:
         _log.warning("a retrain is due, and nothing runs schedules; start them with `everfeed up`: %s", reason)
 
 
-def _windows(extra: Path | None) -> tuple[pa.Table, pa.Table]:
-    """Return all days before the newest ones, and the newest ones."""
-    lake = platform().lake
-    if lake.version("interactions") is None:
-        raise StoreError(f"the lake at {platform().settings.lake} holds no interactions. Ingest with `everfeed run`.")
-    rows = lake.read("interactions")
-    if extra is not None:
-        rows = pa.concat_tables([rows, pq.read_table(extra)], promote_options="default")
-    start = pa.scalar(pc.max(rows[TIMESTAMP]).as_py() - timedelta(days=_REPORT_DAYS))
-    is_new = pc.greater_equal(rows[TIMESTAMP], start)
-    return rows.filter(pc.invert(is_new)), rows.filter(is_new)
+def _read(config: MonitorConfig, extra: Path | None) -> Window:
+    return read_window(platform(), extra=extra, days=_NEW_DAYS, history_days=config.history_days, rows=config.rows)
 
 
-def _start(judged: Judged) -> datetime:
-    return judged.as_of - timedelta(days=_REPORT_DAYS)
+def _served(config: MonitorConfig, *, now: datetime) -> Served:
+    return read_served(platform(), now=now, history_days=config.history_days, rows=config.rows)
 
 
-def _policy_state(reference: pa.Table, current: pa.Table) -> PolicyState:
+def _merged(
+    options: dict[str, dict[str, JsonValue]], given: dict[str, dict[str, JsonValue]]
+) -> dict[str, dict[str, JsonValue]]:
+    """Return the options of each check, those of a person before what the windows say."""
+    return {name: {**options.get(name, {}), **given.get(name, {})} for name in options.keys() | given.keys()}
+
+
+def _policy_state(extra: Path | None) -> PolicyState:
     home = platform()
     champion: Champion | None = home.rollouts.champion()
     if champion is None:
         return PolicyState()
+    trained_until = verify(home.settings.bundles, champion.digest).trained_until
     return PolicyState(
-        new_labelled_rows=_rows_since(home.settings.bundles, champion.digest, reference, current),
+        new_labelled_rows=rows_since(home.lake, trained_until, extra=extra),
         champion_since=champion.since,
         has_previous_champion=len(home.rollouts.history()) > 1,
         is_busy=home.rollouts.active() is not None,
     )
 
 
-def _rows_since(bundles: Path, digest: str, *tables: pa.Table) -> int:
-    trained_until = verify(bundles, digest).trained_until
-    return sum(table.filter(pc.greater_equal(table[TIMESTAMP], pa.scalar(trained_until))).num_rows for table in tables)
-
-
-def _alerts(change: Advance, *, link: str) -> list[AlertRecord]:
-    alerts = [alert_of(transition, link=link) for transition in change.transitions]
-    return [AlertRecord(alert.key, alert.incident_id, alert.document()) for alert in alerts]  # type: ignore[arg-type]
-
-
-def _record(incident: Incident, known: dict[str, IncidentRecord], *, now: datetime) -> IncidentRecord:
-    before = known.get(incident.incident_id)
-    return IncidentRecord(
-        incident_id=incident.incident_id,
-        model=incident.model,
-        family=incident.family,
-        state=incident.state,
-        opened_at=incident.opened_at,
-        changed_at=now,
-        document=incident_document(incident),  # type: ignore[arg-type]
-        revision=before.revision if before else 0,
-    )
-
-
-def _outcome(judged: Judged, *, opened: Sequence[str], report: Path, delivered: Sequence[str]) -> Monitored:
-    drifted = [result for result in judged.results if result.status == Status.DRIFT]
+def _outcome(judged: Judged, *, opened: Sequence[str], report: Path | None, delivered: Sequence[str]) -> Monitored:
+    drifted = [result for result in judged.all_results if result.status == Status.DRIFT]
     worst = max(drifted, key=lambda result: abs(result.size or 0.0), default=None)
-    count = {status: sum(result.status == status for result in judged.results) for status in Status}
+    count = {status: sum(result.status == status for result in judged.all_results) for status in Status}
     return Monitored(
-        figures=len(judged.results),
+        figures=len(judged.all_results),
         drifted=tuple(result.figure for result in drifted),
         learning=count[Status.LEARNING],
         insufficient=count[Status.INSUFFICIENT],

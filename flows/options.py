@@ -24,6 +24,22 @@ Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of yo
 Overrides = Annotated[
     list[str], typer.Option("--set", help="Change a field of every recipe, such as trainer.epochs=3. Repeatable.")
 ]
+Replaces = Annotated[
+    bool,
+    typer.Option(
+        "--replace",
+        help="The rows are all there is of the days from their first to their last, as in a backfill: other rows of "
+        "these days go, except what the gateway collected. Left out, they join what is there.",
+    ),
+]
+SuiteFiles = Annotated[
+    list[Path],
+    typer.Option(
+        "--suite",
+        help="Python file named for its table, such as interactions.py, with a suite of your own, or a folder of such "
+        "files; it is run. Repeatable. `everfeed validate --propose` writes them.",
+    ),
+]
 Label = Annotated[
     str,
     typer.Option(

@@ -33,6 +33,10 @@ class Batch(Reference):
     is_order_only: bool
     terms: str
     notes: tuple[str, ...]
+    replaces: bool = False
+    """These rows are all there is of their days, instead of joining what is there."""
+    suites: dict[Path, str] = {}
+    """Files with suites of the user's own, each with its SHA-256 when it was named."""
 
 
 class DataSet(Reference):
@@ -40,6 +44,10 @@ class DataSet(Reference):
 
     name: str
     is_order_only: bool
+    expectations: str = ""
+    """Digest of the expectations that the last batch was held to."""
+    suites: dict[Path, str] = {}
+    """Files with suites of the user's own, each with its SHA-256."""
 
 
 class Screened(Reference):
@@ -53,6 +61,8 @@ class Screened(Reference):
     """Quarantined rows by table and rule."""
     warnings: tuple[str, ...]
     docs: Path | None
+    expectations: str = ""
+    """Digest of the expectations."""
 
 
 class Snapshot(Reference):
@@ -72,6 +82,8 @@ class Snapshot(Reference):
     is_order_only: bool
     docs: Path | None
     """Data docs of the validation."""
+    expectations: str = ""
+    """Digest of the expectations that the data was held to."""
 
 
 class Trained(Reference):

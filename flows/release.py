@@ -2,6 +2,7 @@
 
 import math
 from datetime import UTC, datetime
+from time import perf_counter
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
@@ -16,8 +17,10 @@ from recmodels.bundle import load_bundle
 from recmodels.data.interactions import positives
 from recmodels.errors import GateRefusedError
 from recmodels.evaluation.comparison import Comparison, compare
+from recmodels.evaluation.footprint import Footprint, measure_footprint
 from recmodels.evaluation.gate import GateDecision, decide
 from recmodels.evaluation.record import Evaluation
+from recmodels.ranker import Ranker
 from recmodels.recipe import Recipe
 
 _BASELINE = "popularity"
@@ -68,7 +71,8 @@ def crown_first(snapshot: Snapshot, candidates: list[Candidate]) -> bool:
         return False
     first = _baseline(candidates) or max(candidates, key=_validation)
     evaluation = Evaluation.load(first.evaluation)
-    decision = decide(evaluation, champion=None, floor=None, comparison=None, config=first.recipe.gate)
+    footprint, config = _footprint(home, first), first.recipe.gate
+    decision = decide(evaluation, champion=None, floor=None, comparison=None, config=config, footprint=footprint)
     if not decision.passed:
         raise GateRefusedError(
             f"there is no champion yet, and {first.recipe.name} may not become the first one: "
@@ -113,7 +117,14 @@ def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candida
     floor = Evaluation.load(baseline.evaluation) if baseline else None
     evaluation = Evaluation.load(challenger.evaluation)
     comparison = _compare(evaluation, serving, challenger.recipe)
-    decision = decide(evaluation, champion=serving, floor=floor, comparison=comparison, config=challenger.recipe.gate)
+    decision = decide(
+        evaluation,
+        champion=serving,
+        floor=floor,
+        comparison=comparison,
+        config=challenger.recipe.gate,
+        footprint=_footprint(home, challenger),
+    )
     why = _reason(decision, comparison, is_forced=is_forced)
     state = "challenger" if decision.passed or is_forced else "refused"
     version = _register(home, challenger, snapshot, state=state, why=why)
@@ -172,6 +183,10 @@ def _champion_evaluation(
     if known:
         return Evaluation.load(known.evaluation)
     return evaluate_bundle(home, digest, recipe, read_split(home, snapshot, recipe))
+
+
+def _footprint(home: Platform, candidate: Candidate) -> Footprint:
+    return measure_footprint(Ranker(load_bundle(home.settings.bundles, candidate.digest)), clock=perf_counter)
 
 
 def _compare(candidate: Evaluation, champion: Evaluation, recipe: Recipe) -> Comparison:

@@ -44,6 +44,8 @@ class RunRequest:
     label: str = ""
     traffic: str = "replay"
     visitors: int = 20_000
+    replaces: bool = False
+    suites: tuple[Path, ...] = ()
 
 
 def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -> dict[str, Any]:
@@ -56,7 +58,14 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     recipes = chosen_recipes(request)
     _require_source(request)
     home = connect(settings)
-    data = Data(source=request.source, path=request.path, options=request.options, name=request.name)
+    data = Data(
+        source=request.source,
+        path=request.path,
+        options=request.options,
+        name=request.name,
+        replaces=request.replaces,
+        suites=list(request.suites),
+    )
     canary = REPLAY_CANARY if traffic == Traffic.REPLAY else CanaryConfig()
     was_up = is_up(settings)
     demo_marker(settings).unlink(missing_ok=True)  # from now on the home holds somebody's own work

@@ -22,10 +22,16 @@ def stack_services(settings: Settings, *, with_schedules: bool = True) -> tuple[
 
     Args:
         settings: Where they listen, and where their state is.
-        with_schedules: Include the process that runs scheduled flows.
+        with_schedules: Include the processes that work by themselves: the one that runs scheduled flows, and the one
+            that sends alerts.
     """
     services = (_prefect(settings), _mlflow(settings), _gateway(settings), _console(settings))
-    return (*services, schedules_service()) if with_schedules else services
+    return (*services, *background_services()) if with_schedules else services
+
+
+def late_services(settings: Settings) -> tuple[Service, ...]:
+    """Return what is started once the others answer, and nobody waits for: the UI of the drift reports."""
+    return (_evidently(settings),) if settings.evidently else ()
 
 
 @contextmanager
@@ -78,16 +84,20 @@ def start_detached(settings: Settings) -> None:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    while not (found := statuses(settings)) or not all(service.is_ready for service in found):
+    late = {service.name for service in late_services(settings)}
+    while not (found := statuses(settings)) or not all(one.is_ready for one in found if one.name not in late):
         if child.poll() is not None:
             lines = log_path.read_text(errors="replace").splitlines()[-4:]
             raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
         time.sleep(0.5)
 
 
-def schedules_service() -> Service:
-    """Return the process that runs scheduled flows."""
-    return Service("schedules", module_command("flows.deployments"))
+def background_services() -> tuple[Service, ...]:
+    """Return the processes that nobody opens: the one that runs scheduled flows, and the one that sends alerts."""
+    return (
+        Service("schedules", module_command("flows.deployments")),
+        Service("sender", module_command("flows.sender")),
+    )
 
 
 def _send_run_logs() -> None:
@@ -137,6 +147,14 @@ def _console(settings: Settings) -> Service:
     return Service(
         "console", module_command("infra.console.main"), settings.console_url, settings.console_port, "/healthz"
     )
+
+
+def _evidently(settings: Settings) -> Service:
+    folder = settings.drift_workspace
+    folder.mkdir(parents=True, exist_ok=True)  # it watches the folder, and ends where there is none
+    command = module_command("evidently.cli", "ui", "--workspace", str(folder))
+    command += _listen(settings.host, settings.evidently_port)
+    return Service("evidently", command, settings.evidently_url, settings.evidently_port, "/api/version")
 
 
 def _listen(host: str, port: int) -> tuple[str, ...]:

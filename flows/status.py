@@ -27,6 +27,7 @@ def describe(settings: Settings) -> dict[str, Any]:
                 "is_ready": service.is_ready,
                 "memory_mb": service.memory_mb,
                 "started_at": service.started_at,
+                "workers": service.workers,
             }
             for service in statuses(settings)
         ],
@@ -43,10 +44,11 @@ def describe(settings: Settings) -> dict[str, Any]:
 
 def print_status(screen: Console, document: dict[str, Any]) -> None:
     """Show the document to a person."""
-    table = Table("service", "state", "memory", "address", title=document["home"])
+    table = Table("service", "state", "workers", "memory", "address", title=document["home"])
     for service in document["services"]:
         state = "ready" if service["is_ready"] else "starting" if service["is_running"] else "stopped"
-        table.add_row(service["name"], state, f"{service['memory_mb']:.0f} MB", service["url"])
+        workers = str(len(service["workers"]) or "")
+        table.add_row(service["name"], state, workers, f"{service['memory_mb']:.0f} MB", service["url"])
     if document["services"]:
         screen.print(table)
     else:

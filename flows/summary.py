@@ -89,6 +89,7 @@ def urls(home: Platform) -> Document:
     return {
         "prefect": settings.prefect_url,
         "mlflow": settings.mlflow_ui_url,
+        **({"evidently": settings.evidently_url} if settings.evidently else {}),
         "gateway": settings.gateway_url,
         "control_room": settings.console_url,
         "data_docs": f"{settings.console_url}/reports/data_docs/index.html",
@@ -120,7 +121,9 @@ def _lines(document: Document) -> list[str]:
     if document["canary"]:
         lines.append(f"canary: {document['canary']['words']}")
     if bad := document.get("bad_model"):
-        lines.append(f"bad model: refused by {', '.join(bad['refused_by'])}. Forced through: {bad['words']}")
+        lines.append(f"bad model: refused by {', '.join(bad['refused_by'])}.")
+        lines.append(f"  forced through, unseen: {bad['shadow_words']}")
+        lines.append(f"  forced past that, too: {bad['words']}")
     lines.append(f"drift: {document['drift']['words']}")
     if alert := document.get("alert"):
         lines.append(f"alert: delivered to {alert['channel']}" if alert["delivered"] else "alert: none was due")

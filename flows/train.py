@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 
 import psutil
+import pyarrow.compute as pc
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
@@ -17,6 +18,7 @@ from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
+from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.data.splits import Split, split_interactions
 from recmodels.evaluation import plots
 from recmodels.evaluation.comparison import Comparison
@@ -57,6 +59,7 @@ def train(snapshot: Snapshot, recipes: list[Recipe], cause: str = "lifecycle") -
 def open_run(snapshot: Snapshot, cause: str) -> str:
     """Find or make the MLflow run that all models of this snapshot stand under."""
     tags = {"snapshot": snapshot.fingerprint, "data": snapshot.name, "cause": cause, "commit": _commit()}
+    tags |= {"expectations": snapshot.expectations}
     tags |= {f"version.{table}": str(version) for table, version in snapshot.versions.items()}
     name = f"{snapshot.name} {snapshot.as_of:%Y-%m-%d} {snapshot.fingerprint[:8]}"
     return platform().tracker.lifecycle_run(snapshot.fingerprint, name=name, tags=tags)
@@ -86,6 +89,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
         snapshot=snapshot.fingerprint,
         trained_until=split.train_until,
         metrics=fitted.metrics,
+        probes=split.train,
     )
     trained = Trained(
         recipe=recipe,
@@ -200,6 +204,7 @@ def evaluate_bundle(home: Platform, digest: str, recipe: Recipe, split: Split) -
         config=recipe.evaluation,
         seed=recipe.seed,
         vocabulary=split.vocabulary,
+        blocked=pc.filter(split.items[ITEM_ID], pc.equal(split.items[SAFETY], "blocked")).to_pylist(),
         on_progress=lambda done, total: progress.report(f"evaluate {recipe.name}", done, total),
     )
 

@@ -1,6 +1,6 @@
-"""Batch -> lake: Great Expectations judges, rows that break a rule go to quarantine, good rows replace their window."""
+"""Batch -> lake: Great Expectations judges, rows that break a rule go to quarantine, good rows join their days."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,15 +9,27 @@ import pyarrow.parquet as pq
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
+from flows.newitems import announce
 from flows.references import Batch, DataSet, Screened, Snapshot
 from flows.retries import is_worth_retrying
+from flows.windows import kept_counts, rebuild
 from flows.wiring import Platform, platform
-from monitoring.quality import ValidationContext, ValidationReport, require, validate_tables
+from monitoring.quality import (
+    CATALOGUE,
+    Suites,
+    ValidationContext,
+    ValidationReport,
+    load_suites,
+    require,
+    validate_tables,
+)
 from recmodels.data.interactions import fingerprint
-from recmodels.data.schema import ITEM_ID, TIMESTAMP, USER_ID
+from recmodels.data.schema import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
 from recmodels.errors import StoreError
 
-_KEYS = {"items": ITEM_ID, "users": USER_ID}
+KEYS = {"items": ITEM_ID, "users": USER_ID}
+"""What names a row of the tables without days."""
+_TABLES = ("interactions", *KEYS)
 
 
 @flow(
@@ -39,10 +51,11 @@ def validate(batch: Batch) -> Snapshot:
 def screen(batch: Batch) -> Screened:
     """Run every suite over the batch and write good and quarantined rows beside it."""
     _refuse_another(platform(), batch)
-    tables = {name: pq.read_table(batch.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
+    tables = {name: pq.read_table(batch.folder / f"{name}.parquet") for name in _TABLES}
     docs = platform().settings.reports / "data_docs"
-    context = ValidationContext(as_of=batch.as_of, now=datetime.now(UTC), daily_rows=_daily_rows())
-    reports = validate_tables(tables, context=context, docs_folder=docs)
+    suites = load_suites(batch.suites, expected=batch.suites)
+    context = _context(platform(), batch, tables["interactions"])
+    reports = validate_tables(tables, context=context, docs_folder=docs, suites=suites)
     for report in reports.values():
         require(report)
     folder = batch.folder / "screened"
@@ -58,6 +71,7 @@ def screen(batch: Batch) -> Screened:
         reasons=_reasons(reports),
         warnings=tuple(warning.message for report in reports.values() for warning in report.warnings),
         docs=next(iter(reports.values())).docs,
+        expectations=suites.digest(context.config),
     )
 
 
@@ -85,13 +99,14 @@ def describe(screened: Screened) -> None:
     retry_condition_fn=is_worth_retrying,
 )
 def store(batch: Batch, screened: Screened) -> Snapshot:
-    """Replace the batch's window in the lake; rows that are there already, the same, are left alone."""
+    """Bring the batch into its days of the lake; rows that are there already, the same, are left alone."""
     home = platform()
-    _claim(home, batch)
-    tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in ("interactions", "items", "users")}
-    _replace_window(home, tables["interactions"])
-    for name in _KEYS:
-        _merge(home, name, tables[name])
+    _claim(home, batch, expectations=screened.expectations)
+    tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in _TABLES}
+    announce(home, tables["items"], by="ingest")
+    rebuild(home.lake, "interactions", tables["interactions"], replaces=batch.replaces)
+    for name in KEYS:
+        merge(home, name, tables[name])
     _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)
     return snapshot_of(home, name=batch.name, is_order_only=batch.is_order_only, screened=screened)
 
@@ -119,6 +134,7 @@ def snapshot_of(home: Platform, *, name: str, is_order_only: bool, screened: Scr
         as_of=pc.max(interactions[TIMESTAMP]).as_py(),
         is_order_only=is_order_only,
         docs=screened.docs if screened else None,
+        expectations=screened.expectations if screened else read_data_set(home).expectations,
     )
 
 
@@ -134,6 +150,18 @@ def read_data_set(home: Platform) -> DataSet:
     return DataSet.model_validate_json(path.read_text())
 
 
+def suites_of(home: Platform) -> Suites:
+    """Return the suites that this home's data was held to when it was last ingested; the catalogue's before.
+
+    Raises:
+        DataError: One of them was named by somebody, and is not what it was then.
+    """
+    if not _data_set_file(home).exists():
+        return CATALOGUE
+    named = read_data_set(home).suites
+    return load_suites(named, expected=named)
+
+
 def _refuse_another(home: Platform, batch: Batch) -> None:
     """Keep one data set a home: two mixed in one lake would be split, trained and judged as one."""
     path = _data_set_file(home)
@@ -144,40 +172,36 @@ def _refuse_another(home: Platform, batch: Batch) -> None:
         )
 
 
-def _claim(home: Platform, batch: Batch) -> None:
-    """Write which data set the home holds, before its first rows arrive."""
+def _claim(home: Platform, batch: Batch, *, expectations: str) -> None:
+    """Write which data set the home holds, and what its rows are held to, before its first rows arrive."""
     _refuse_another(home, batch)
     path = _data_set_file(home)
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(DataSet(name=batch.name, is_order_only=batch.is_order_only).model_dump_json())
+    held = DataSet(name=batch.name, is_order_only=batch.is_order_only, expectations=expectations, suites=batch.suites)
+    path.write_text(held.model_dump_json())
 
 
 def _data_set_file(home: Platform) -> Path:
     return home.settings.root / "data_set.json"
 
 
-def _daily_rows() -> dict[str, dict[date, int]]:
-    lake = platform().lake
-    return {"interactions": lake.daily_counts("interactions")} if lake.version("interactions") is not None else {}
+def _context(home: Platform, batch: Batch, interactions: pa.Table) -> ValidationContext:
+    """Return what is known outside of the batch: the days of the lake, and what of them stays beside the batch."""
+    lake = home.lake
+    if lake.version("interactions") is None:
+        return ValidationContext(as_of=batch.as_of, now=datetime.now(UTC))
+    known = interactions.filter(pc.and_(pc.is_valid(interactions[TIMESTAMP]), pc.is_valid(interactions[EVENT_ID])))
+    return ValidationContext(
+        as_of=batch.as_of,
+        now=datetime.now(UTC),
+        daily_rows={"interactions": lake.daily_counts("interactions")},
+        kept_rows={"interactions": kept_counts(lake, known, replaces=batch.replaces)},
+    )
 
 
-def _replace_window(home: Platform, rows: pa.Table) -> None:
-    """Replace what the lake has between the first and the last good row; a quarantined row's time widens no window."""
-    bounds = pc.min_max(rows[TIMESTAMP]).as_py()
-    start, end = bounds["min"], bounds["max"] + timedelta(microseconds=1)
-    if not _is_stored(home, rows, start=start, end=end):
-        home.lake.write_window("interactions", rows, start=start, end=end)
-
-
-def _is_stored(home: Platform, rows: pa.Table, *, start: datetime, end: datetime) -> bool:
-    if home.lake.version("interactions") is None:
-        return False
-    return fingerprint(home.lake.read("interactions", start=start, end=end)) == fingerprint(rows)
-
-
-def _merge(home: Platform, name: str, rows: pa.Table) -> None:
+def merge(home: Platform, name: str, rows: pa.Table) -> None:
     """Replace the rows whose key is in the batch and keep the others."""
-    key = _KEYS[name]
+    key = KEYS[name]
     if home.lake.version(name) is not None:
         held = home.lake.read(name)
         kept = held.filter(pc.invert(pc.is_in(held[key], value_set=rows[key].combine_chunks())))

@@ -9,8 +9,12 @@ from infra.histories import HistoryStore
 from infra.lake import Lake
 from infra.model_registry import ModelRegistry
 from infra.outbox import Outbox
+from infra.releases import ReleaseStore
+from infra.rollout_covariates import CovariateStore
 from infra.rollouts import RolloutStore
+from infra.segments import SegmentStore
 from infra.settings import Settings
+from infra.shadows import ShadowStore
 from infra.takedowns import TakedownStore
 from infra.tracking import Tracker
 
@@ -41,6 +45,21 @@ class Platform:
         return RolloutStore(self.database)
 
     @cached_property
+    def segments(self) -> SegmentStore:
+        """Items that joined after the models were trained."""
+        return SegmentStore(self.database)
+
+    @cached_property
+    def shadows(self) -> ShadowStore:
+        """What challengers answered unseen."""
+        return ShadowStore(self.database)
+
+    @cached_property
+    def covariates(self) -> CovariateStore:
+        """What users did before a rollout."""
+        return CovariateStore(self.settings.covariates, self.lake)
+
+    @cached_property
     def events(self) -> EventStore:
         """What was served and what came of it."""
         return EventStore(self.database)
@@ -49,6 +68,11 @@ class Platform:
     def histories(self) -> HistoryStore:
         """What users did, for serving."""
         return HistoryStore(self.database)
+
+    @cached_property
+    def releases(self) -> ReleaseStore:
+        """Which quarantined rows were released."""
+        return ReleaseStore(self.database)
 
     @cached_property
     def takedowns(self) -> TakedownStore:

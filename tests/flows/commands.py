@@ -72,8 +72,9 @@ def in_a_process(settings: Settings, arguments: Sequence[str]) -> Ended:
 
 def choose_free_ports(patch: pytest.MonkeyPatch) -> None:
     """Let every service of the present home have a port that nobody listens on."""
-    for name in ("GATEWAY", "CONSOLE", "PREFECT", "MLFLOW"):
+    for name in ("GATEWAY", "CONSOLE", "PREFECT", "MLFLOW", "EVIDENTLY"):
         patch.setenv(f"EVERFEED_{name}_PORT", str(free_port()))
+    patch.setenv("EVERFEED_EVIDENTLY", "false")  # seconds of CPU and 330 MB a stack; one test switches it on
 
 
 def state_of(settings: Settings) -> dict[str, Any]:

@@ -1,102 +1,24 @@
 """A look at a rollout: the judge's word is done, once, and MLflow's aliases follow the rollouts table."""
 
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
-from flows.canary import judge_rollout, look, reconcile, start_canary
-from flows.references import Candidate, Release
+from flows.canary import judge_rollout, look, reconcile
 from flows.wiring import Platform, connect
-from infra.events import Outcome, ServedRequest
 from infra.rollouts import ModelReference
 from infra.settings import Settings
-from monitoring.canary.arms import CanaryConfig
 from recmodels.assignment import Arm
 from recmodels.errors import StoreError
-from recmodels.presets import item_knn
 from tests.flows.homes import api
-
-CHAMPION, CHALLENGER = "a" * 64, "b" * 64
-ITEMS = ("i1", "i2", "i3", "i4")
-CONFIG = CanaryConfig(
-    steps=(0.5,), minimum_users=200, minimum_step_seconds=0, label_window_seconds=0, deadline_seconds=3600
-)
+from tests.flows.rolling import CHALLENGER, CHAMPION, CONFIG, crowned, start, traffic
 
 
 @pytest.fixture
 def rollouts(home: Settings) -> Platform:
     """The stores of a home in which version 1 serves and version 2 is registered."""
-    platform = connect(home)
-    run_id = platform.tracker.lifecycle_run("test", name="test", tags={})
-    for digest in (CHAMPION, CHALLENGER):
-        platform.registry.register(digest, run_id=run_id, source=str(home.bundles / digest), tags={})
-    platform.rollouts.set_bootstrap_champion(
-        ModelReference(CHAMPION, 1), now=datetime.now(UTC), by="test", reason="bootstrap"
-    )
-    return platform
-
-
-def _start(platform: Platform, config: CanaryConfig = CONFIG) -> str:
-    recipe = item_knn()
-    challenger = Candidate(
-        recipe=recipe,
-        key="key",
-        run_id="run",
-        parent_id="parent",
-        digest=CHALLENGER,
-        validation={"ndcg_at_10": 0.1},
-        best_epoch=0,
-        seconds=1.0,
-        was_done=False,
-        evaluation=platform.settings.runs,
-        metrics={"ndcg_at_10": 0.1},
-    )
-    release = Release(
-        champion_digest=CHAMPION,
-        champion_version=1,
-        champion_name="popularity",
-        challenger=challenger,
-        challenger_version=2,
-    )
-    return start_canary(release, config, "test")
-
-
-def _traffic(
-    platform: Platform, *, arm: Arm, users: int, clicks_of_4: int, at: datetime | None = None, prefix: str = "q"
-) -> list[ServedRequest]:
-    """Let `users` users of an arm ask once each; every other of them clicks so many of the 4 items shown."""
-    active = platform.rollouts.active()
-    assert active is not None
-    moment = at or datetime.now(UTC) - timedelta(milliseconds=1)
-    first = ServedRequest(
-        request_id="",
-        timestamp=moment,
-        user_key="",
-        surface="video",
-        model_version="2" if arm is Arm.CANARY else "1",
-        arm=arm,
-        item_ids=ITEMS,
-        scores=(4.0, 3.0, 2.0, 1.0),
-        propensities=(1.0,) * 4,
-        num_requested=4,
-        latency_seconds=0.01,
-        rollout_id=active.rollout_id,
-        step=active.step,
-    )
-    served = [
-        replace(first, request_id=f"{prefix}-{arm}-{number}", user_key=f"{prefix}-{arm}-{number}")
-        for number in range(users)
-    ]
-    platform.events.append_requests(served)
-    outcomes = [
-        Outcome(f"{request.request_id}-{item}", request.request_id, item, "clicked", 1.0, moment)
-        for request in served[::2]
-        for item in ITEMS[:clicks_of_4]
-    ]
-    receipt = platform.events.append_outcomes(outcomes)
-    assert receipt.accepted == len(outcomes)
-    return served
+    return crowned(home)
 
 
 def _aliases(platform: Platform) -> dict[str, int]:
@@ -109,17 +31,17 @@ def test_look_does_nothing_when_no_rollout_is_active(rollouts: Platform) -> None
 
 
 def test_a_rollout_is_named_after_its_try_when_it_is_started_again(rollouts: Platform) -> None:
-    first = _start(rollouts)
-    assert _start(rollouts) == first
+    first = start(rollouts)
+    assert start(rollouts) == first
     assert _aliases(rollouts) == {"champion": 1, "challenger": 2}
     rollouts.rollouts.roll_back(first, fencing=None, now=datetime.now(UTC), by="a person", reason="not today")
-    assert _start(rollouts) == first.removesuffix("1") + "2"
+    assert start(rollouts) == first.removesuffix("1") + "2"
 
 
 def test_challenger_is_promoted_when_it_is_clearly_not_worse(rollouts: Platform) -> None:
-    rollout_id = _start(rollouts)
-    _traffic(rollouts, arm=Arm.CANARY, users=600, clicks_of_4=3)
-    _traffic(rollouts, arm=Arm.CONTROL, users=600, clicks_of_4=1)
+    rollout_id = start(rollouts)
+    traffic(rollouts, arm=Arm.CANARY, users=600, clicks_of_4=3)
+    traffic(rollouts, arm=Arm.CONTROL, users=600, clicks_of_4=1)
     rolled = look()
     assert rolled is not None
     assert (rolled.state, rolled.verdict, rolled.rule) == ("promoted", "promote", "non_inferior")
@@ -138,9 +60,9 @@ def test_challenger_is_promoted_when_it_is_clearly_not_worse(rollouts: Platform)
 
 
 def test_challenger_is_rolled_back_when_it_is_worse(rollouts: Platform) -> None:
-    rollout_id = _start(rollouts)
-    _traffic(rollouts, arm=Arm.CANARY, users=600, clicks_of_4=1)
-    _traffic(rollouts, arm=Arm.CONTROL, users=600, clicks_of_4=3)
+    rollout_id = start(rollouts)
+    traffic(rollouts, arm=Arm.CANARY, users=600, clicks_of_4=1)
+    traffic(rollouts, arm=Arm.CONTROL, users=600, clicks_of_4=3)
     rolled = look()
     assert rolled is not None
     assert (rolled.state, rolled.rule) == ("rolled_back", "primary_worse")
@@ -151,8 +73,8 @@ def test_challenger_is_rolled_back_when_it_is_worse(rollouts: Platform) -> None:
 
 
 def test_challenger_is_rolled_back_at_once_when_one_score_is_not_finite(rollouts: Platform) -> None:
-    _start(rollouts)
-    served = _traffic(rollouts, arm=Arm.CANARY, users=1, clicks_of_4=0)
+    start(rollouts)
+    served = traffic(rollouts, arm=Arm.CANARY, users=1, clicks_of_4=0)
     bad = replace(served[0], request_id="bad", is_non_finite=True, is_fallback=True)
     rollouts.events.append_requests([bad])
     rolled = look()
@@ -161,9 +83,9 @@ def test_challenger_is_rolled_back_at_once_when_one_score_is_not_finite(rollouts
 
 
 def test_rollout_is_promoted_only_at_the_last_step_when_all_is_well(rollouts: Platform) -> None:
-    _start(rollouts, CONFIG.model_copy(update={"steps": (0.1, 0.5)}))
+    start(rollouts, CONFIG.model_copy(update={"steps": (0.1, 0.5)}))
     for arm, clicks in ((Arm.CANARY, 3), (Arm.CONTROL, 1)):
-        _traffic(rollouts, arm=arm, users=600, clicks_of_4=clicks)
+        traffic(rollouts, arm=arm, users=600, clicks_of_4=clicks)
     first = look()
     assert first is not None
     assert (first.state, first.verdict) == ("running", "advance")
@@ -177,9 +99,9 @@ def test_rollout_is_promoted_only_at_the_last_step_when_all_is_well(rollouts: Pl
 
 def _held(platform: Platform) -> str:
     """Start a rollout of which nothing but impressions has arrived, and let the controller hold it."""
-    rollout_id = _start(platform, CONFIG.model_copy(update={"minimum_users": 50}))
+    rollout_id = start(platform, CONFIG.model_copy(update={"minimum_users": 50}))
     for arm in (Arm.CANARY, Arm.CONTROL):
-        _traffic(platform, arm=arm, users=60, clicks_of_4=0)
+        traffic(platform, arm=arm, users=60, clicks_of_4=0)
     held = look()
     assert held is not None
     assert (held.state, held.verdict, held.rule) == ("held", "hold", "no_outcomes")
@@ -188,7 +110,7 @@ def _held(platform: Platform) -> str:
 
 def _clicks_arrive(platform: Platform) -> None:
     for arm in (Arm.CANARY, Arm.CONTROL):
-        _traffic(platform, arm=arm, users=10, clicks_of_4=1, prefix="later")
+        traffic(platform, arm=arm, users=10, clicks_of_4=1, prefix="later")
 
 
 def _states(platform: Platform, rollout_id: str) -> list[str]:
@@ -208,7 +130,7 @@ def test_rollout_that_the_controller_held_goes_on_when_outcomes_arrive(rollouts:
 
 
 def test_rollout_stays_held_when_a_person_held_it(rollouts: Platform) -> None:
-    rollout_id = _start(rollouts, CONFIG.model_copy(update={"minimum_users": 50}))
+    rollout_id = start(rollouts, CONFIG.model_copy(update={"minimum_users": 50}))
     fencing = rollouts.rollouts.rollout(rollout_id).fencing
     rollouts.rollouts.hold(rollout_id, fencing=fencing, now=datetime.now(UTC), by="anna", reason="a holiday")
     _clicks_arrive(rollouts)
@@ -232,7 +154,7 @@ def test_rollout_stays_held_when_a_person_held_it_after_the_controller(rollouts:
 def test_inconclusive_rollout_ends_by_policy_when_no_more_evidence_will_come(
     rollouts: Platform, policy: str, state: str
 ) -> None:
-    rollout_id = _start(rollouts, CONFIG.model_copy(update={"on_inconclusive": policy}))
+    rollout_id = start(rollouts, CONFIG.model_copy(update={"on_inconclusive": policy}))
     _clicks_arrive(rollouts)
     assert judge_rollout(rollout_id).state == "running"
     rolled = judge_rollout(rollout_id, is_last=True)
@@ -240,7 +162,7 @@ def test_inconclusive_rollout_ends_by_policy_when_no_more_evidence_will_come(
 
 
 def test_look_puts_aliases_right_when_they_were_changed_elsewhere(rollouts: Platform) -> None:
-    rollout_id = _start(rollouts)
+    rollout_id = start(rollouts)
     rollouts.rollouts.roll_back(rollout_id, fencing=None, now=datetime.now(UTC), by="a person", reason="abort")
     assert _aliases(rollouts) == {"champion": 1, "challenger": 2}
     assert look() is None
@@ -251,7 +173,7 @@ def test_look_puts_aliases_right_when_they_were_changed_elsewhere(rollouts: Plat
 
 
 def test_a_stale_controller_is_refused_when_a_person_aborted_meanwhile(rollouts: Platform) -> None:
-    rollout_id = _start(rollouts)
+    rollout_id = start(rollouts)
     rollouts.rollouts.roll_back(rollout_id, fencing=None, now=datetime.now(UTC), by="a person", reason="abort")
     with pytest.raises(StoreError, match="rolled_back"):
         judge_rollout(rollout_id)

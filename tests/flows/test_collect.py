@@ -98,6 +98,17 @@ def test_impressions_become_interactions_with_the_raw_id_when_a_person_saw_them(
     assert "u000001" not in str(_rows(platform, "impressions"))
 
 
+def test_an_item_that_people_added_is_in_the_lake_when_an_interaction_names_it(platform: Platform) -> None:
+    added = pa.Table.from_pylist([{"item_id": "new-1", "text": "A title", "safety": "ok"}], schema=schema.ITEMS)
+    platform.segments.append(added, by="a test", now=datetime.now(UTC))
+    before = platform.lake.read("items")
+    _ask(platform, 1)
+    collect()
+    after = platform.lake.read("items")
+    assert after.num_rows == before.num_rows + 1
+    assert added.to_pylist()[0] in after.to_pylist()
+
+
 def test_nothing_moves_when_it_was_collected_before(platform: Platform) -> None:
     _click(platform, _ask(platform, 1), SHOWN[0])
     first = collect()

@@ -18,7 +18,7 @@ def test_popularity_serves_and_the_best_other_meets_users_when_the_registry_was_
     assert [(champion.version, champion.rollout_id) for champion in home.rollouts.history()] == [(1, None)]
     active = home.rollouts.active()
     assert active is not None
-    assert (active.state, active.challenger.digest) == (RolloutState.RUNNING, best.digest)
+    assert (active.state, active.challenger.digest) == (RolloutState.SHADOW, best.digest)
     assert home.registry.aliases() == {"champion": 1, "challenger": 2}
 
 

@@ -7,12 +7,13 @@ import httpx
 import psutil
 import pytest
 
-from flows.services import schedules_service, stack_services
+from flows.services import background_services, late_services, stack_services
 from infra.processes import read_record
 from infra.settings import Settings
+from infra.supervisor import running
 from tests.flows.commands import choose_free_ports, in_a_process
 
-NAMES = ["prefect", "mlflow", "gateway", "console", "schedules"]
+NAMES = ["prefect", "mlflow", "gateway", "console", "schedules", "sender"]
 
 
 @pytest.fixture
@@ -25,8 +26,8 @@ def settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
 
 def test_schedules_start_last_when_they_are_wanted(settings: Settings) -> None:
     assert [service.name for service in stack_services(settings)] == NAMES
-    assert [service.name for service in stack_services(settings, with_schedules=False)] == NAMES[:-1]
-    assert schedules_service().port == 0
+    assert [service.name for service in stack_services(settings, with_schedules=False)] == NAMES[:-2]
+    assert [service.port for service in background_services()] == [0, 0]
 
 
 def test_every_service_listens_where_the_settings_say_when_it_has_a_port(settings: Settings) -> None:
@@ -34,6 +35,24 @@ def test_every_service_listens_where_the_settings_say_when_it_has_a_port(setting
         assert service.url == f"http://{settings.host}:{service.port}"
         assert getattr(settings, f"{service.name}_port") == service.port
         assert service.ready_path.startswith("/")
+
+
+def test_the_ui_of_the_drift_reports_starts_late_when_it_is_wanted(settings: Settings) -> None:
+    assert late_services(settings) == ()
+    (service,) = late_services(settings.model_copy(update={"evidently": True}))
+    assert (service.name, service.port) == ("evidently", settings.evidently_port)
+    assert service.name not in NAMES
+    assert str(settings.drift_workspace) in service.command
+
+
+@pytest.mark.slow
+def test_the_ui_of_the_drift_reports_answers_without_the_network_when_its_workspace_is_empty(
+    settings: Settings,
+) -> None:
+    (service,) = late_services(settings.model_copy(update={"evidently": True}))
+    with running(settings, (service,)):
+        assert httpx.get(f"{service.url}/api/projects", trust_env=False).json() == []
+        assert "<html" in httpx.get(service.url, trust_env=False).text
 
 
 @pytest.mark.slow
