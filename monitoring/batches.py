@@ -2,16 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from typing import Final
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
+from numpy.typing import NDArray
 
-from monitoring.checkpoint import Batch, Check
+from monitoring.checkpoint import Batch, Check, columns_of
 from monitoring.conformity import Conformed, conform
-from monitoring.expectations import suite_of
+from monitoring.own_suites import CATALOGUE, Suites
 from monitoring.quarantine import Broken, Sifted, quarantine, sift
 from monitoring.suite import Expectation, Failure, Question, Suite, Unjudged, ValidationContext
 
@@ -29,6 +28,7 @@ class Prepared:
         rows: How many rows were given.
         good: The rows that keep every row-level rule.
         quarantined: The others, in the schema `QUARANTINE`.
+        is_quarantined: (R,) bool, True where a row is among the others.
         reasons: How many rows each row-level rule keeps back.
         batches: The checks on the schema, on all rows and on the good rows.
         warnings: What does not stop the lifecycle, and should be known.
@@ -38,18 +38,19 @@ class Prepared:
     rows: int
     good: pa.Table
     quarantined: pa.Table
+    is_quarantined: NDArray[np.bool_]
     reasons: Mapping[str, int]
     batches: tuple[Batch, ...]
     warnings: tuple[Failure, ...]
 
 
-def prepare(table: pa.Table, *, name: str, context: ValidationContext) -> Prepared:
+def prepare(table: pa.Table, *, name: str, context: ValidationContext, suites: Suites = CATALOGUE) -> Prepared:
     """Sift one table by its row-level rules, and turn every rule of its suite into a check.
 
     Raises:
         UnknownNameError: No suite has this name.
     """
-    suite = suite_of(name, context)
+    suite = suites.build(name, context)
     conformed = conform(table, suite.schema)
     sifted = sift(conformed.table, suite, usable=conformed.usable)
     good = _good_rows(conformed, sifted, suite)
@@ -62,6 +63,7 @@ def prepare(table: pa.Table, *, name: str, context: ValidationContext) -> Prepar
         rows=table.num_rows,
         good=good,
         quarantined=quarantine(conformed.table, sifted, name=name, at=context.now or context.as_of),
+        is_quarantined=sifted.is_quarantined,
         reasons={one.rule.reason: one.count for one in sifted.broken if one.count},
         batches=tuple(batches),
         warnings=(*_schema_warnings(name, conformed, suite), *_row_warnings(name, sifted), *unjudged),
@@ -156,20 +158,9 @@ def _table_check(column: str, question: Question, advice: str) -> Check:
 def _columns_for(checks: Iterable[Check], table: pa.Table, derived: Mapping[str, np.ndarray]) -> pa.Table:
     columns: dict[str, object] = {name: pa.array(values) for name, values in derived.items()}
     for check in checks:
-        arguments = check.expectation.kwargs
-        wanted = arguments.get("column_list", [arguments["column"]] if "column" in arguments else [])
-        assert isinstance(wanted, list)
-        columns.update({name: _showable(table[name]) for name in wanted if name not in columns})
+        wanted = columns_of(check.expectation.kwargs)
+        columns.update({name: table[name] for name in wanted if name not in columns})
     return pa.table(columns or {"row": pa.array(np.arange(table.num_rows))})
-
-
-def _showable(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Bound timestamps to what Python's datetime holds: Great Expectations cannot write down a value beyond it."""
-    if not pa.types.is_timestamp(column.type):
-        return column
-    low, high = (pa.scalar(moment.replace(tzinfo=UTC), column.type) for moment in (datetime.min, datetime.max))
-    column = pc.if_else(pc.less(column, low), low, column)
-    return pc.if_else(pc.greater(column, high), high, column)
 
 
 def _quarantined_words(sifted: Sifted) -> str:

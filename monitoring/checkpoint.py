@@ -5,13 +5,17 @@ import threading
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from monitoring.compiled import has_form
+from monitoring.compiled_engine import Answers, open_source
+from monitoring.compiled_scan import Files, Scan, scanning
 from monitoring.suite import Expectation
 
 _CHECK: Final = "check"
@@ -49,13 +53,13 @@ class Batch:
     Attributes:
         table: Name of the table that the rows are of.
         part: ``"schema"`` (one row with the type of each column), ``"rows"`` (all rows) or ``"table"`` (good rows).
-        rows: The columns that the checks need.
+        rows: The columns that the checks need, in memory or in Parquet files.
         checks: The checks.
     """
 
     table: str
     part: str
-    rows: pa.Table
+    rows: pa.Table | Files
     checks: tuple[Check, ...]
 
     @property
@@ -96,19 +100,25 @@ class Checked:
     record: str
 
 
-def run_checks(batches: Sequence[Batch], *, now: datetime, site: Path | None) -> tuple[Checked, ...]:
+def run_checks(
+    batches: Sequence[Batch], *, now: datetime, site: Path | None, is_compiled: bool = True
+) -> tuple[Checked, ...]:
     """Run each batch as a checkpoint of Great Expectations, in memory.
+
+    Whatever has a form in SQL is answered by one scan of the batch; the columns of the other checks alone become a
+    pandas frame.
 
     Args:
         batches: What to check; names are distinct.
         now: Written into the results as the time of the run.
         site: Empty folder for the Data Docs as Great Expectations builds them; None builds none.
+        is_compiled: False computes everything with pandas, as a comparison.
     """
     with _SESSION:
         gx = _great_expectations()
         context = _open_context(gx)
-        source = context.data_sources.add_pandas("tables")
-        checked = tuple(_run_batch(gx, context, source, batch, now) for batch in batches)
+        source = open_source(context)
+        checked = tuple(_run_batch(gx, context, source, batch, now, is_compiled) for batch in batches)
         if site is not None:
             context.add_data_docs_site("local", _site(site))
             context.build_data_docs()
@@ -136,7 +146,28 @@ def _open_context(gx: ModuleType) -> Any:
     return gx.get_context(mode="ephemeral", project_config=config)
 
 
-def _run_batch(gx: ModuleType, context: Any, source: Any, batch: Batch, now: datetime) -> Checked:
+def _run_batch(gx: ModuleType, context: Any, source: Any, batch: Batch, now: datetime, is_compiled: bool) -> Checked:  # noqa: FBT001
+    checkpoint = _checkpoint(gx, context, source, batch)
+    with scanning(batch.rows) as scan:
+        engine = source.get_execution_engine()
+        engine.answers = Answers(scan) if is_compiled else None
+        try:
+            result = checkpoint.run(
+                batch_parameters={"dataframe": _frame(batch, scan, is_compiled=is_compiled)},
+                run_id=gx.RunIdentifier(run_name=batch.name, run_time=now),
+            )
+        finally:
+            engine.answers = None  # Great Expectations keeps the engine; DuckDB complains of connections left behind
+    (validation,) = result.run_results.values()
+    found = {int(one.expectation_config.meta[_CHECK]): one for one in validation.results}
+    return Checked(
+        batch=batch,
+        outcomes=tuple(_outcome(check, found[index]) for index, check in enumerate(batch.checks)),
+        record=json.dumps(validation.to_json_dict(), indent=1),
+    )
+
+
+def _checkpoint(gx: ModuleType, context: Any, source: Any, batch: Batch) -> Any:
     suite = gx.ExpectationSuite(name=batch.name)
     for index, check in enumerate(batch.checks):
         suite.add_expectation_configuration(_configuration(index, check))
@@ -150,17 +181,35 @@ def _run_batch(gx: ModuleType, context: Any, source: Any, batch: Batch, now: dat
         validation_definitions=[context.validation_definitions.add(definition)],
         result_format={"result_format": "SUMMARY", "partial_unexpected_count": _SHOWN_VALUES},
     )
-    result = context.checkpoints.add(checkpoint).run(
-        batch_parameters={"dataframe": batch.rows.to_pandas()},
-        run_id=gx.RunIdentifier(run_name=batch.name, run_time=now),
-    )
-    (validation,) = result.run_results.values()
-    found = {int(one.expectation_config.meta[_CHECK]): one for one in validation.results}
-    return Checked(
-        batch=batch,
-        outcomes=tuple(_outcome(check, found[index]) for index, check in enumerate(batch.checks)),
-        record=json.dumps(validation.to_json_dict(), indent=1),
-    )
+    return context.checkpoints.add(checkpoint)
+
+
+def _frame(batch: Batch, scan: Scan, *, is_compiled: bool) -> Any:
+    """Return what pandas is asked about: the columns of the checks that have no form in SQL."""
+    names = list(scan.schema.names)
+    if is_compiled:
+        left = [c.expectation.kwargs for c in batch.checks if not has_form(c.expectation, scan.schema)]
+        wanted = {name for arguments in left for name in columns_of(arguments)}
+        is_whole = any(not columns_of(arguments) for arguments in left)
+        names = names if is_whole else [name for name in names if name in wanted]
+    rows = scan.columns(names)
+    return pa.table({name: _showable(rows[name]) for name in names}).to_pandas()
+
+
+def columns_of(arguments: Mapping[str, object]) -> list[str]:
+    """Return the columns that an expectation with these arguments reads; none where it is about the whole table."""
+    wanted = arguments.get("column_list", [arguments["column"]] if "column" in arguments else [])
+    assert isinstance(wanted, list)
+    return wanted
+
+
+def _showable(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Bound timestamps to what Python's datetime holds: Great Expectations cannot write down a value beyond it."""
+    if not pa.types.is_timestamp(column.type) or column.type.tz is None:
+        return column
+    low, high = (pa.scalar(moment.replace(tzinfo=UTC), column.type) for moment in (datetime.min, datetime.max))
+    column = pc.if_else(pc.less(column, low), low, column)
+    return pc.if_else(pc.greater(column, high), high, column)
 
 
 def _configuration(index: int, check: Check) -> Any:

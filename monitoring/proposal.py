@@ -9,17 +9,19 @@ import pyarrow.compute as pc
 
 from monitoring.conformity import Conformed, conform
 from monitoring.expectations import suite_of
-from monitoring.suite import Suite, ValidationContext
-from recmodels.data.schema import TIMESTAMP
+from monitoring.row_rules import at_most_times, known
+from monitoring.suite import Column, QualityConfig, Suite, ValidationContext
+from recmodels.data.schema import DURATION_SECONDS, ITEM_ID, TIMESTAMP, WATCH_SECONDS
 from recmodels.errors import DataError
 
 _WORDS_MAXIMUM: Final = 20
 _ROWS_A_WORD: Final = 10
 _MARGIN: Final = 0.1
 _NULL_SHARE: Final = 0.25
+_SEEN: Final = "  # seen "
 
 
-def propose(table: pa.Table, name: str) -> str:
+def propose(table: pa.Table, name: str, *, item_ids: Column | None = None) -> str:
     """Return the text of a module `monitoring/expectations/<name>.py` that the table itself passes.
 
     Columns without nulls are asked to stay so, numbers to stay within their range and a tenth of its width around it,
@@ -29,6 +31,7 @@ def propose(table: pa.Table, name: str) -> str:
     Args:
         table: R rows of the team's own data, in the columns of the contract.
         name: Table of the contract that it is.
+        item_ids: Known items; rows are asked to refer to known items where all of these do. None leaves it unasked.
 
     Raises:
         UnknownNameError: The contract has no such table.
@@ -44,6 +47,7 @@ def propose(table: pa.Table, name: str) -> str:
     if not table.num_rows:
         raise DataError(f"No suite can be proposed for {name!r}: the table has no rows. Give it the data to profile.")
     row_lines = [line for field in suite.schema for line in _row_rules(conformed.table[field.name], field)]
+    row_lines += _rules_between(conformed, name, item_ids)
     table_lines = list(_table_rules(conformed, suite, name))
     return _module(name, table.num_rows, suite, row_lines, table_lines)
 
@@ -71,6 +75,25 @@ def _row_rules(column: pa.ChunkedArray, field: pa.Field) -> Iterator[str]:
             yield f"not_after({TIMESTAMP!r}, context.latest)"
 
 
+def _rules_between(conformed: Conformed, name: str, item_ids: Column | None) -> list[str]:
+    """Return the rules between columns, or with another table, that every row keeps."""
+    table, lines = conformed.table, []
+    if {WATCH_SECONDS, DURATION_SECONDS} <= conformed.usable and _has_values(table, WATCH_SECONDS, DURATION_SECONDS):
+        ratio = at_most_times(WATCH_SECONDS, QualityConfig().watch_ratio_maximum, of=DURATION_SECONDS)
+        if not ratio.breaks(table).any():
+            limit = "context.config.watch_ratio_maximum"
+            lines.append(f"at_most_times({WATCH_SECONDS!r}, {limit}, of={DURATION_SECONDS!r})")
+    if item_ids is not None and name != "items" and ITEM_ID in conformed.usable:
+        (is_known,) = known(ITEM_ID, item_ids, table_name="items")
+        if not is_known.breaks(table).any():
+            lines.append(f"*known({ITEM_ID!r}, context.item_ids, table_name='items')")
+    return lines
+
+
+def _has_values(table: pa.Table, *names: str) -> bool:
+    return all(table[name].null_count < table.num_rows for name in names)
+
+
 def _range(column: pa.ChunkedArray, name: str) -> Iterator[str]:
     if not len(column) - column.null_count:
         return
@@ -78,7 +101,8 @@ def _range(column: pa.ChunkedArray, name: str) -> Iterator[str]:
     low, high = float(limits["min"]), float(limits["max"])
     margin = _MARGIN * (high - low)
     lowest = max(0.0, low - margin) if low >= 0 else low - margin
-    yield f"within({name!r}, {lowest:.6g}, {high + margin:.6g})" if margin else f"within({name!r}, {low!r}, {high!r})"
+    limits_line = f"{lowest:.6g}, {high + margin:.6g}" if margin else f"{low!r}, {high!r}"
+    yield f"within({name!r}, {limits_line}){_SEEN}{low:.6g} to {high:.6g}"
 
 
 def _table_rules(conformed: Conformed, suite: Suite, name: str) -> Iterator[str]:
@@ -111,13 +135,18 @@ def suite(context: ValidationContext) -> Suite:
     return Suite(
         schema={name.upper()},
         key={suite.key!r},
-        rows=({indent}{indent.join(line + "," for line in row_lines)}
+        rows=({indent}{indent.join(map(_with_comma, row_lines))}
         ),
-        table=({indent}{indent.join(line + "," for line in table_lines)}
+        table=({indent}{indent.join(map(_with_comma, table_lines))}
         ),
         is_open={suite.is_open},
     )
 '''
+
+
+def _with_comma(line: str) -> str:
+    rule, _, seen = line.partition(_SEEN)
+    return f"{rule},{_SEEN}{seen}" if seen else f"{rule},"
 
 
 def _used(lines: list[str]) -> list[str]:

@@ -10,6 +10,7 @@ import pyarrow as pa
 from monitoring.batches import Prepared, prepare
 from monitoring.checkpoint import Checked, run_checks
 from monitoring.data_docs import Summary, publish
+from monitoring.own_suites import CATALOGUE, Suites, load_suites
 from monitoring.suite import Failure, QualityConfig, ValidationContext
 from recmodels.data.schema import ITEM_ID
 from recmodels.errors import ValidationFailedError
@@ -43,7 +44,12 @@ class ValidationReport:
 
 
 def validate(
-    table: pa.Table, *, name: str, context: ValidationContext, docs_folder: Path | None = None
+    table: pa.Table,
+    *,
+    name: str,
+    context: ValidationContext,
+    docs_folder: Path | None = None,
+    suites: Suites = CATALOGUE,
 ) -> ValidationReport:
     """Validate one table against its suite.
 
@@ -52,15 +58,20 @@ def validate(
         name: Name of a module in `monitoring/expectations`.
         context: What is known outside of the table.
         docs_folder: Where the Data Docs and the results as JSON go; files of an earlier run are replaced.
+        suites: The suites; those of the catalogue where no other is given.
 
     Raises:
         UnknownNameError: No suite has this name.
     """
-    return validate_tables({name: table}, context=context, docs_folder=docs_folder)[name]
+    return validate_tables({name: table}, context=context, docs_folder=docs_folder, suites=suites)[name]
 
 
 def validate_tables(
-    tables: Mapping[str, pa.Table], *, context: ValidationContext, docs_folder: Path | None = None
+    tables: Mapping[str, pa.Table],
+    *,
+    context: ValidationContext,
+    docs_folder: Path | None = None,
+    suites: Suites = CATALOGUE,
 ) -> dict[str, ValidationReport]:
     """Validate several tables in one run of Great Expectations, with one site of Data Docs.
 
@@ -75,7 +86,7 @@ def validate_tables(
     first = ("items",) if "items" in tables else ()
     prepared: dict[str, Prepared] = {}
     for name in (*first, *(name for name in tables if name not in first)):
-        prepared[name] = prepare(tables[name], name=name, context=context)
+        prepared[name] = prepare(tables[name], name=name, context=context, suites=suites)
         if name == "items" and context.item_ids is None and ITEM_ID in prepared[name].good.column_names:
             context = replace(context, item_ids=prepared[name].good[ITEM_ID])
     batches = [batch for name in tables for batch in prepared[name].batches]
@@ -147,10 +158,15 @@ def _summary(report: ValidationReport) -> Summary:
 
 
 __all__ = [
+    "CATALOGUE",
     "Failure",
+    "Prepared",
     "QualityConfig",
+    "Suites",
     "ValidationContext",
     "ValidationReport",
+    "load_suites",
+    "prepare",
     "require",
     "validate",
     "validate_tables",

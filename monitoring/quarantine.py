@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Final
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -12,6 +12,18 @@ from numpy.typing import NDArray
 from monitoring.row_rules import repeats
 from monitoring.suite import RowRule, Suite
 from recmodels.data import schema as columns
+from recmodels.data.interactions import connect
+
+ROW_ID: Final = "row_id"
+BATCH: Final = "batch"
+_ROW_ID: Final = f'md5(concat_ws(chr(10), "{columns.TABLE}", {columns.REASON}, "{columns.ROW}"))'
+_SQL_TYPES: Final = {
+    "string": "VARCHAR",
+    "double": "DOUBLE",
+    "bool": "BOOLEAN",
+    "int32": "INTEGER",
+    str(columns.TIMESTAMP_TYPE): "TIMESTAMPTZ",
+}
 
 
 @dataclass(frozen=True)
@@ -76,15 +88,73 @@ def quarantine(table: pa.Table, sifted: Sifted, *, name: str, at: datetime) -> p
     ``NaN`` and ``Infinity`` for numbers that are not finite (Python's `json` reads them back).
     """
     rows = table.filter(pa.array(sifted.is_quarantined))
+    return keep_back(rows, reasons=_reasons(sifted), name=name, at=at)
+
+
+def keep_back(rows: pa.Table, *, reasons: pa.Array, name: str, at: datetime) -> pa.Table:
+    """Return rows with their reasons in the schema `QUARANTINE`, in the same order."""
     return pa.table(
         {
             columns.TABLE: pa.repeat(pa.scalar(name, pa.string()), rows.num_rows),
-            columns.REASON: _reasons(sifted),
+            columns.REASON: reasons,
             columns.QUARANTINED_AT: pa.repeat(pa.scalar(at, columns.TIMESTAMP_TYPE), rows.num_rows),
             columns.ROW: _as_json(rows),
         },
         schema=columns.QUARANTINE,
     )
+
+
+def describe(quarantined: pa.Table) -> pa.Table:
+    """Return quarantined rows with `ROW_ID`, `BATCH` and the event id, each row once a batch.
+
+    A row's id says its table, reason and content, so that the same row refused again for the same reason is the same
+    row. A batch is the moment of its validation.
+    """
+    moment = f"strftime({columns.QUARANTINED_AT} AT TIME ZONE 'UTC', '%Y-%m-%dT%H:%M:%S.%fZ')"
+    query = f"""
+        SELECT DISTINCT {", ".join(f'"{name}"' for name in columns.QUARANTINE.names)},
+               {_ROW_ID} AS {ROW_ID},
+               {moment} AS {BATCH}, {_text_of(columns.EVENT_ID)} AS {columns.EVENT_ID}
+        FROM quarantined ORDER BY {BATCH} DESC, {columns.REASON}, {ROW_ID}
+    """  # noqa: S608 - names of the contract
+    with connect() as connection:
+        connection.register("quarantined", quarantined)
+        return connection.sql(query).to_arrow_table()
+
+
+def row_ids(quarantined: pa.Table) -> pa.ChunkedArray:
+    """Return the id of each quarantined row, in their order."""
+    with connect() as connection:
+        connection.register("quarantined", quarantined)
+        return connection.sql(f"SELECT {_ROW_ID} AS id FROM quarantined").to_arrow_table()["id"]  # noqa: S608
+
+
+def read_back(quarantined: pa.Table, *, name: str) -> pa.Table:
+    """Return the rows of one table as they were, in the order of the quarantine.
+
+    Args:
+        quarantined: Rows in the schema `QUARANTINE`, all of the table `name`.
+        name: The table.
+
+    Returns:
+        The table's columns, each nullable, then further ones as text where the rows have them.
+    """
+    contract = columns.TABLES[name]
+    with connect() as connection:
+        connection.register("quarantined", quarantined.append_column("_place", pa.array(np.arange(len(quarantined)))))
+        keys = f'SELECT DISTINCT unnest(json_keys("{columns.ROW}")) AS k FROM quarantined ORDER BY k'  # noqa: S608
+        further = [key for key in connection.sql(keys).to_arrow_table()["k"].to_pylist() if key not in contract.names]
+        kinds = {field.name: _SQL_TYPES[str(field.type)] for field in contract} | dict.fromkeys(further, "VARCHAR")
+        values = (f'TRY_CAST({_text_of(key)} AS {kind}) AS "{key}"' for key, kind in kinds.items())
+        rows = connection.sql(f"SELECT {', '.join(values)} FROM quarantined ORDER BY _place").to_arrow_table()  # noqa: S608
+    fields = [pa.field(field.name, field.type) for field in contract] + [pa.field(key, pa.string()) for key in further]
+    return rows.cast(pa.schema(fields))
+
+
+def _text_of(key: str) -> str:
+    """Return the SQL of one value of a row as text; null where the row is no JSON."""
+    path = "$." + '"' + key.replace("'", "''") + '"'
+    return f"""CASE WHEN json_valid("{columns.ROW}") THEN json_extract_string("{columns.ROW}", '{path}') END"""
 
 
 def _once(key: tuple[str, ...]) -> RowRule:
@@ -113,7 +183,6 @@ def _reasons(sifted: Sifted) -> pa.Array:
 def _as_json(rows: pa.Table) -> pa.ChunkedArray | pa.Array:
     if not rows.num_rows:
         return pa.array([], pa.string())
-    with duckdb.connect() as connection:
-        connection.execute("SET TimeZone = 'UTC'")
+    with connect() as connection:
         connection.register("quarantined_rows", rows)
         return connection.sql("SELECT to_json(quarantined_rows) AS row FROM quarantined_rows").to_arrow_table()["row"]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from monitoring.suite import Column, Expectation, RowRule
+from recmodels.data.interactions import connect
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 """Nothing happened before it; order-only data counts its positions from it."""
@@ -181,7 +182,33 @@ def at_most_times(column: str, maximum: float, *, of: str) -> RowRule:
 
 
 def repeats(table: pa.Table, key: tuple[str, ...]) -> NDArray[np.bool_]:
-    """Return which rows repeat the key of an earlier row, shape (R,); the first of equals is not among them."""
+    """Return which rows repeat the key of an earlier row, shape (R,); the first of equals is not among them.
+
+    Rows whose key has a hash of its own repeat nothing, which is all rows of a clean table; the others are compared.
+    """
+    is_repeated = np.zeros(table.num_rows, np.bool_)
+    suspects = _with_shared_hash(table, key)
+    if suspects.size:
+        is_repeated[suspects] = _repeats_exactly(table.select(key).take(pa.array(suspects)), key)
+    return is_repeated
+
+
+def _with_shared_hash(table: pa.Table, key: tuple[str, ...]) -> NDArray[np.int64]:
+    """Return the rows whose key has the same hash as another row's, shape (S,), ascending."""
+    with connect() as connection:
+        connection.register("keys", table.select(key))
+        listed = ", ".join(f'"{column}"' for column in key)
+        found = connection.execute(f"SELECT hash({listed}) AS h FROM keys").fetchnumpy()["h"]  # noqa: S608
+    hashes: NDArray[np.uint64] = np.asarray(found, np.uint64)
+    ordered = np.sort(hashes)
+    shared = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not shared.size:
+        return np.empty(0, np.int64)
+    places = np.minimum(np.searchsorted(shared, hashes), shared.size - 1)
+    return np.flatnonzero(shared[places] == hashes)
+
+
+def _repeats_exactly(table: pa.Table, key: tuple[str, ...]) -> NDArray[np.bool_]:
     codes = np.zeros(table.num_rows, np.int64)
     for column in key:
         encoded = table[column].combine_chunks().dictionary_encode(null_encoding="encode")

@@ -51,6 +51,7 @@ class ValidationContext:
         user_ids: Known user ids; None leaves references to users unjudged.
         request_ids: Known request ids; None leaves references to requests unjudged.
         daily_rows: Rows a UTC day by table name, from the lake; the days of the validated table are added to them.
+        kept_rows: Rows a UTC day by table name that stay in the lake beside those of the validated table.
         rating_range: Smallest and largest rating of the source; None asks for a finite number only.
         label_columns: Nullable columns that the run cannot do without, such as the recipe's label.
         config: The limits.
@@ -62,6 +63,7 @@ class ValidationContext:
     user_ids: Column | None = None
     request_ids: Column | None = None
     daily_rows: Mapping[str, Mapping[date, int]] = field(default_factory=dict)
+    kept_rows: Mapping[str, Mapping[date, int]] = field(default_factory=dict)
     rating_range: tuple[float, float] | None = None
     label_columns: tuple[str, ...] = ()
     config: QualityConfig = field(default_factory=QualityConfig)

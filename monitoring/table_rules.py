@@ -90,18 +90,23 @@ def steady_volume(column: str, context: ValidationContext, *, table_name: str) -
     a day far outside of them, such as half an export or one delivered twice over, stops the lifecycle.
     """
     day = context.as_of.astimezone(UTC).date() - timedelta(days=1)
-    history = context.daily_rows.get(table_name, {})
+    history, kept = context.daily_rows.get(table_name, {}), context.kept_rows.get(table_name, {})
 
     def asks(table: pa.Table) -> Question | Unjudged:
         table_days = _days(table, column)
-        limits = _volume_limits({**history, **_rows_by_day(table_days)}, day, context)
+        own = _rows_by_day(table_days)
+        limits = _volume_limits({**history, **{d: n + kept.get(d, 0) for d, n in own.items()}}, day, context)
         if isinstance(limits, Unjudged):
             return limits
-        name = f"row of {day.isoformat()}"
+        name, here = f"row of {day.isoformat()}", kept.get(day, 0) if day in own else history.get(day, 0)
         low, high = limits
+        beside = f", {here} of which the lake has already" if here else ""
         return Question(
-            Expectation("expect_column_sum_to_be_between", {"column": name, "min_value": low, "max_value": high}),
-            expected=f"{low} to {high} rows on {day.isoformat()}, the newest complete day",
+            Expectation(
+                "expect_column_sum_to_be_between",
+                {"column": name, "min_value": max(0, low - here), "max_value": max(0, high - here)},
+            ),
+            expected=f"{low} to {high} rows on {day.isoformat()}, the newest complete day{beside}",
             columns={name: (table_days == (day - _EPOCH_DAY).days).astype(np.int8)},
         )
 

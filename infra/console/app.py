@@ -156,6 +156,7 @@ def _links(settings: Settings) -> list[tuple[str, str]]:
     return [
         ("Prefect", settings.prefect_url),
         ("MLflow", settings.mlflow_ui_url),
+        *([("Evidently", settings.evidently_url)] if settings.evidently else []),
         ("Data Docs", "/reports/data_docs/index.html"),
         ("Gateway", f"{settings.gateway_url}/v1/status"),
     ]

@@ -26,6 +26,7 @@ class IncidentView:
         opened_at: When it opened.
         changed_at: When it last changed.
         told: Channels that took its newest alert, and those that have not.
+        acknowledged: Who takes care, with what they said; empty if nobody does.
     """
 
     state: str
@@ -34,6 +35,7 @@ class IncidentView:
     opened_at: datetime
     changed_at: datetime
     told: tuple[str, ...]
+    acknowledged: str = ""
 
     @property
     def is_open(self) -> bool:
@@ -62,6 +64,7 @@ def _view(record: IncidentRecord, deliveries: Sequence[Delivery]) -> IncidentVie
         opened_at=record.opened_at,
         changed_at=record.changed_at,
         told=tuple(_told(record.incident_id, deliveries)),
+        acknowledged=_acknowledged(record.document),
     )
 
 
@@ -69,6 +72,11 @@ def _sentences(document: Mapping[str, JsonValue]) -> list[str]:
     results = document.get("results")
     found = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
     return [str(result.get("message") or result.get("figure") or "") for result in found]
+
+
+def _acknowledged(document: Mapping[str, JsonValue]) -> str:
+    by, note = document.get("acknowledged_by"), document.get("acknowledged_note")
+    return f"{by} takes care" + (f": {note}" if note else "") if by else ""
 
 
 def _told(incident_id: str, deliveries: Sequence[Delivery]) -> list[str]:

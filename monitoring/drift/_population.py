@@ -8,11 +8,12 @@ from monitoring.drift._rows import Coded, Rows, pair_counts
 from monitoring.drift.series import Array, Scale, Series
 
 
-def volume_series(rows: Rows, users: Array) -> Iterator[Series]:
-    """Yield rows and distinct users a day."""
+def volume_series(rows: Rows, users: Array, *, share: float) -> Iterator[Series]:
+    """Yield rows and distinct users a day, of everybody where the rows are those of a share of the users."""
     counts = rows.counts
-    yield Series("volume", "population", Scale.AMOUNT, counts, counts, about="rows a day", is_volume=True)
-    yield Series("users", "population", Scale.AMOUNT, users, users, about="distinct users a day", is_volume=True)
+    yield Series("volume", "population", Scale.AMOUNT, counts / share, counts, about="rows a day", is_volume=True)
+    about = "distinct users a day"
+    yield Series("users", "population", Scale.AMOUNT, users / share, users, about=about, is_volume=True)
 
 
 def new_user_series(rows: Rows, *, window_days: int) -> Series:

@@ -25,6 +25,8 @@ class FiguresConfig(BaseModel):
     """Surfaces followed, the largest first."""
     minimum_surface_share: float = Field(0.02, ge=0, le=1)
     """A surface with a smaller share of the history gets no figure of its own."""
+    share: float = Field(1.0, gt=0, le=1)
+    """Share of the users that the table was drawn from, so that volumes tell of everybody."""
 
 
 def daily_figures(interactions: pa.Table, items: pa.Table, *, config: FiguresConfig | None = None) -> Figures:
@@ -56,7 +58,7 @@ def daily_figures(interactions: pa.Table, items: pa.Table, *, config: FiguresCon
         history=config.history_days,
     )
     series = [
-        *_population.volume_series(rows, users.astype(np.float64)),
+        *_population.volume_series(rows, users.astype(np.float64), share=config.share),
         _population.new_user_series(rows, window_days=config.window_days),
         *_population.surface_series(rows, surfaces, names),
         *_columns.null_series(rows),

@@ -42,6 +42,8 @@ _CAUSES: Mapping[str, tuple[str, str]] = {
 class DriftConfig(CusumConfig):
     """When a figure has drifted."""
 
+    has_weekly_term: bool = True
+    """Weekdays and weekends have levels of their own; False for a history that was not lived day by day."""
     relearn_from: dict[str, date] = Field(default_factory=dict)
     """Figures (by key or name) whose history before a date is forgotten: how a person accepts a new level."""
 
@@ -134,7 +136,7 @@ def judge_figures(figures: Figures, config: DriftConfig, *, is_last_day_partial:
         usable=usable,
         units=np.stack([_units(one, figures) for one in series], axis=1),
         floors=np.stack([one.floor() for one in series], axis=1),
-        weekend=(figures.days.astype(np.int64) + _EPOCH_WEEKDAY) % 7 >= _FRIDAY_TO_SATURDAY,
+        weekend=((figures.days.astype(np.int64) + _EPOCH_WEEKDAY) % 7 >= _FRIDAY_TO_SATURDAY) & config.has_weekly_term,
         config=config,
         num_figures=len(keys),
     )
@@ -179,6 +181,8 @@ def _message(
     where = f" ({series.slice})" if series.slice and series.slice.split("=", 1)[-1] not in name else ""
     if status is Status.INSUFFICIENT and series.is_volume:
         return f"{name}{where}: {rows:.0f} so far; the day still runs."
+    if status is Status.INSUFFICIENT and rows == 0:
+        return f"{name}{where}: no row of the day has a value, so there is nothing to judge."
     if status is Status.INSUFFICIENT:
         return f"{name}{where}: {rows:.0f} rows are too few to judge the day."
     if status is Status.LEARNING:

@@ -4,8 +4,6 @@ The decision is not made here: at a day's size Evidently's tests alarm on almost
 """
 
 import tempfile
-import warnings
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from monitoring.drift.workspace import Label, keep, quiet, run_report
 from recmodels.data import schema
 from recmodels.errors import DataError
 
@@ -22,13 +21,6 @@ _NAMES = (schema.SURFACE, *schema.FEEDBACK_COLUMNS)
 _POPULARITY = "popularity_of_item"
 _HOUR = "hour_utc"
 _BUCKETS = ("top 1 %", "top 20 %", "others", "unseen")
-_PROJECT = "everfeed drift"
-_KNOWN_WARNINGS = (
-    r"numpy\.core is deprecated",  # Evidently 0.7.23 imports it; goes with a newer Evidently
-    r"Use of deprecated class 'DependencyKwarg'",  # and declares its own web server so
-    r"Call to deprecated function 'Dependency'",
-    r"invalid value encountered in divide",  # it correlates columns that are constant
-)
 
 
 def write_report(
@@ -40,8 +32,8 @@ def write_report(
     sample: int = 50_000,
     seed: int = 0,
     workspace: Path | None = None,
-    as_of: datetime | None = None,
-) -> Path:
+    label: Label | None = None,
+) -> str:
     """Write Evidently's data drift report of two windows as one HTML file.
 
     Items appear as popularity buckets of the reference and, where `items` is given, as their main category; users and
@@ -55,10 +47,10 @@ def write_report(
         sample: At most this many rows of each window are drawn from.
         seed: Which rows.
         workspace: Folder of an Evidently workspace that the report is added to as well.
-        as_of: Time of the report within the workspace.
+        label: Time and model version of the report within the workspace.
 
     Returns:
-        `path`.
+        Number of the project in the workspace; empty without one.
 
     Raises:
         DataError: A window is empty, or they have no column in common that can be drawn.
@@ -73,34 +65,28 @@ def write_report(
     columns = [name for name in frames[0] if all(frame[name].notna().any() for frame in frames)]
     if not columns:
         raise DataError("the two windows have no column with values in common. Compare windows of one data set.")
-    _draw(frames[0][columns], frames[1][columns], path, workspace=workspace, as_of=as_of)
-    return path
+    return _draw(frames[0][columns], frames[1][columns], path, workspace=workspace, label=label)
 
 
 def _draw(
-    reference: pd.DataFrame, current: pd.DataFrame, path: Path, *, workspace: Path | None, as_of: datetime | None
-) -> None:
-    with warnings.catch_warnings():
-        for message in _KNOWN_WARNINGS:
-            warnings.filterwarnings("ignore", message)
+    reference: pd.DataFrame, current: pd.DataFrame, path: Path, *, workspace: Path | None, label: Label | None
+) -> str:
+    with quiet():
         from evidently import DataDefinition, Dataset, Report
         from evidently.presets import DataDriftPreset
-        from evidently.ui.workspace import Workspace
 
         numbers = [name for name in reference if pd.api.types.is_float_dtype(reference[name])]
         names = [name for name in reference if name not in numbers]
         definition = DataDefinition(numerical_columns=numbers, categorical_columns=names)
         before, after = (Dataset.from_pandas(frame, data_definition=definition) for frame in (reference, current))
-        snapshot = Report([DataDriftPreset()], include_tests=False).run(after, before, timestamp=as_of)
+        report = Report([DataDriftPreset()], include_tests=False)
+        snapshot = run_report(report, after, before, name="data drift", label=label)
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as folder:
             partial = Path(folder) / path.name
             snapshot.save_html(str(partial))
             partial.replace(path)
-        if workspace is not None:
-            opened = Workspace.create(str(workspace))
-            known = opened.search_project(_PROJECT)
-            opened.add_run((known[0] if known else opened.create_project(_PROJECT)).id, snapshot)
+        return "" if workspace is None else keep(snapshot, workspace)
 
 
 def _sampled(table: pa.Table, sample: int, seed: int) -> pa.Table:

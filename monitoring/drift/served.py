@@ -23,7 +23,18 @@ from monitoring.result import CheckResult, Status
 from recmodels.assignment import Arm
 from recmodels.data import schema
 
+__all__ = [
+    "Anchors",
+    "Served",
+    "ServedConfig",
+    "check_served",
+    "clicked_within",
+    "served_figures",
+    "shown_by_champions",
+]
+
 _KEYS = (schema.REQUEST_ID, schema.ITEM_ID)
+_NOTHING = "no champion showed anybody anything: nothing can be said about what is served. See whether requests arrive."
 
 
 class ServedConfig(DriftConfig):
@@ -66,12 +77,19 @@ def check_served(served: Served, config: ServedConfig) -> list[CheckResult]:
     """Judge the last day of what was served by the days before it.
 
     Returns:
-        One result a figure; none where nothing was served to people. The estimate of the outcome rate says whether it
+        One result a figure; a single one, `insufficient`, where nothing was served to people, and a single one,
+        `drift`, where a table is not in its schema, so that no figure can be computed. The estimate of the outcome rate says whether it
         can be trusted: not while the calibration drifts, since the scores then promise what no longer holds.
     """
-    shown = _by_champions(served.impressions)
+    changes = [
+        *missing_columns(served.impressions, schema.IMPRESSIONS, table_name="impressions"),
+        *missing_columns(served.outcomes, schema.OUTCOMES, table_name="outcomes"),
+    ]
+    if changes:
+        return [_changed(changes)]
+    shown = shown_by_champions(served.impressions)
     if not shown.num_rows:
-        return []
+        return [CheckResult("served", "serving", Status.INSUFFICIENT, message=_NOTHING)]
     figures = served_figures(replace(served, impressions=shown), config)
     is_partial = served.as_of.date() == figures.days[-1].astype("datetime64[D]").item()
     return _marked(check_figures(figures, config, is_last_day_partial=is_partial))
@@ -130,25 +148,30 @@ def _by_surface(rows: Rows, labels: _scores.Labels, config: ServedConfig) -> Ite
         yield _scores.rate_series(rows, labels, keep=inside, part=f"surface={name}")
 
 
-def _by_champions(impressions: pa.Table) -> pa.Table:
+def shown_by_champions(impressions: pa.Table) -> pa.Table:
     """Return what people were shown by the champion of the time: no replay, and no canary."""
     is_person = pc.equal(impressions[schema.ORIGIN], schema.ORIGIN_EVENT)
     return impressions.filter(pc.and_(is_person, pc.not_equal(impressions[schema.ARM], Arm.CANARY.value)))
 
 
+def clicked_within(
+    impressions: pa.Table, outcomes: pa.Table, *, label: str = schema.CLICKED, window_seconds: float = 1800
+) -> NDArray[np.bool_]:
+    """Return whether the outcome `label` followed each impression within the window, (E,)."""
+    is_label = pc.and_(pc.equal(outcomes[schema.KIND], label), pc.greater(outcomes[schema.VALUE], 0.0))
+    first = outcomes.filter(is_label).group_by(list(_KEYS)).aggregate([(schema.TIMESTAMP, "min")])
+    shown_at = pc.cast(impressions[schema.TIMESTAMP], pa.int64()).to_numpy()
+    place = _find(first, impressions)
+    times = np.append(pc.cast(first[f"{schema.TIMESTAMP}_min"], pa.int64()).to_numpy(), np.iinfo(np.int64).max)
+    return np.asarray((place >= 0) & (times[place] <= shown_at + int(window_seconds * 1e6)))
+
+
 def _labels(rows: Rows, served: Served, config: ServedConfig) -> _scores.Labels:
     """Join each impression to its outcome within the label window."""
-    window = timedelta(seconds=config.label_window_seconds)
-    happened = served.outcomes.filter(
-        pc.and_(pc.equal(served.outcomes[schema.KIND], config.label), pc.greater(served.outcomes[schema.VALUE], 0.0))
-    )
-    first = happened.group_by(list(_KEYS)).aggregate([(schema.TIMESTAMP, "min")])
+    seconds = config.label_window_seconds
+    is_hit = clicked_within(rows.table, served.outcomes, label=config.label, window_seconds=seconds)
+    limit = int((served.as_of - timedelta(seconds=seconds)).timestamp() * 1e6)
     shown_at = pc.cast(rows.table[schema.TIMESTAMP], pa.int64()).to_numpy()
-    place = _find(first, rows.table)
-    times = np.append(pc.cast(first[f"{schema.TIMESTAMP}_min"], pa.int64()).to_numpy(), np.iinfo(np.int64).max)
-    micros = int(window.total_seconds() * 1e6)
-    is_hit = (place >= 0) & (times[place] <= shown_at + micros)
-    limit = int((served.as_of - window).timestamp() * 1e6)
     return _scores.Labels(is_hit.astype(np.float64), shown_at <= limit, config.label)
 
 
@@ -160,6 +183,26 @@ def _find(outcomes: pa.Table, impressions: pa.Table) -> NDArray[np.int64]:
     found = np.full(impressions.num_rows, -1, dtype=np.int64)
     found[joined["place"].to_numpy()] = joined["row"].to_numpy()
     return found
+
+
+def missing_columns(table: pa.Table, target: pa.Schema, *, table_name: str) -> list[str]:
+    """Return which columns of a table are gone or of another type than its schema says, in words."""
+    found = []
+    for field in target:
+        if field.name not in table.column_names:
+            if not field.nullable:
+                found.append(f"{table_name}.{field.name} is gone")
+        elif table.schema.field(field.name).type != field.type:
+            found.append(f"{table_name}.{field.name} was {field.type} and is {table.schema.field(field.name).type}")
+    return found
+
+
+def _changed(changes: Sequence[str]) -> CheckResult:
+    message = (
+        f"schema of what is served changed: {'; '.join(changes)}; no figure can be computed. Likely cause: the data: "
+        "a producer changed. Proposed: fix it, and write the window again."
+    )
+    return CheckResult("served_schema", "data", Status.DRIFT, float(len(changes)), 0.0, message=message)
 
 
 def _marked(results: Sequence[CheckResult]) -> list[CheckResult]:

@@ -27,6 +27,7 @@ from recmodels.data.schema import (
     PROPENSITY,
     REQUEST_ID,
     SCORE,
+    SEGMENT_VERSION,
     SURFACE,
     TIMESTAMP,
     USER_KEY,
@@ -58,6 +59,7 @@ def suite(context: ValidationContext) -> Suite:
             within(PROPENSITY, 0, 1),
             *number(LATENCY_SECONDS),
             at_least(LATENCY_SECONDS, 0),
+            at_least(SEGMENT_VERSION, 1),
             *known(ITEM_ID, context.item_ids, table_name="items"),
         ),
         table=(

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 import pytest
 
 from monitoring.drift.report import write_report
+from monitoring.drift.workspace import Label
 from recmodels.errors import DataError
 from tests.monitoring.drift.tables import events, interactions, item_table
 
@@ -19,15 +20,16 @@ def _no_telemetry():
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reports")
-    path = write_report(
+    path = folder / "deeper" / "drift.html"
+    write_report(
         events(days=8),
         events(days=2, seed=1, start_day=20_008),
-        folder / "deeper" / "drift.html",
+        path,
         items=item_table(),
         sample=500,
         seed=3,
         workspace=folder / "workspace",
-        as_of=datetime(2026, 11, 21, tzinfo=UTC),
+        label=Label(datetime(2026, 11, 21, tzinfo=UTC), "7"),
     )
     return path, folder
 
@@ -64,7 +66,8 @@ def test_report_is_added_to_the_workspace_when_it_has_one(report):
 def test_report_draws_what_both_windows_have_when_columns_differ(tmp_path):
     reference = events(days=1, rows=30)
     bare = {"user_id": ["a"] * 30, "item_id": ["i1"] * 30, "timestamp": [20_001 * 86_400_000_000] * 30}
-    path = write_report(reference, interactions(**bare, rating=[3.0] * 30), tmp_path / "drift.html")
+    path = tmp_path / "drift.html"
+    write_report(reference, interactions(**bare, rating=[3.0] * 30), path)
     text = path.read_text()
     assert "surface" in text
     assert "watch_seconds" not in text

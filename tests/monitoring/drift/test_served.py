@@ -113,7 +113,9 @@ def test_canary_and_replay_are_left_out() -> None:
         impressions.column_names.index(schema.ORIGIN), schema.ORIGIN, pa.repeat("replay", impressions.num_rows)
     )
     for table in (as_canary, as_replay, impressions.slice(0, 0)):
-        assert check_served(Served(table, outcomes, as_of=noon(2)), CONFIG) == []
+        (result,) = check_served(Served(table, outcomes, as_of=noon(2)), CONFIG)
+        assert (result.status, result.family) == (Status.INSUFFICIENT, "serving")
+        assert "nothing can be said" in result.message
 
 
 def test_an_outcome_counts_when_it_came_within_the_window_only() -> None:
@@ -140,3 +142,49 @@ def test_embeddings_drift_when_the_lists_move_to_another_corner() -> None:
     figures = served_figures(Served(*tables, as_of=noon(DAYS), anchors=anchors), CONFIG)
     share = np.mean([int(item[1:]) < 30 for item in tables[0][schema.ITEM_ID].to_pylist()[:600]])
     assert figures.values["embedding_spread"][0] == pytest.approx(1 - share**2 - (1 - share) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda table: table.drop_columns([schema.SCORE]), "impressions.score is gone"),
+        (
+            lambda table: table.set_column(
+                table.column_names.index(schema.SCORE), schema.SCORE, table[schema.SCORE].cast(pa.string())
+            ),
+            "impressions.score was double and is string",
+        ),
+    ],
+)
+def test_a_changed_schema_is_one_result_when_no_figure_can_be_computed(change, words) -> None:
+    impressions, outcomes = serve(days=3)
+    (result,) = check_served(Served(change(impressions), outcomes, as_of=noon(2)), CONFIG)
+    assert (result.status, result.figure) == (Status.DRIFT, "served_schema")
+    assert words in result.message
+
+
+def test_a_day_below_the_minimum_is_insufficient_when_the_days_before_are_not() -> None:
+    impressions, outcomes = serve(days=DAYS)
+    cut = impressions.num_rows - 120 * 5 + 40
+    results = judged((impressions.slice(0, cut), outcomes))
+    assert results["score_mean"].status is Status.INSUFFICIENT
+    assert "40 rows are too few" in results["score_mean"].message
+    assert not any(one.status is Status.DRIFT for one in results.values())
+
+
+def test_scores_are_insufficient_when_all_of_a_day_are_missing() -> None:
+    impressions, outcomes = serve(days=DAYS)
+    score = impressions[schema.SCORE].to_numpy().copy()
+    score[-600:] = np.nan
+    place = impressions.column_names.index(schema.SCORE)
+    results = judged((impressions.set_column(place, impressions.schema.field(place), pa.array(score)), outcomes))
+    assert results["score_mean"].status is Status.INSUFFICIENT
+    assert "no row of the day has a value" in results["score_mean"].message
+    assert results["slate_overlap"].status is Status.OK
+
+
+def test_nothing_fails_when_no_outcome_was_ever_recorded() -> None:
+    impressions, outcomes = serve(days=5)
+    served = Served(impressions, outcomes.slice(0, 0), as_of=noon(5))
+    assert served_figures(served, CONFIG).values["clicked_rate"].tolist() == [0.0] * 5
+    assert not any(one.status is Status.DRIFT for one in check_served(served, CONFIG))

@@ -57,3 +57,31 @@ def test_answer_names_the_column_when_a_required_one_is_missing():
     results = check(REFERENCE, CURRENT.drop_columns(["item_id"]), items=item_table(), config=Config())
     assert [result.status for result in results] == [Status.INSUFFICIENT]
     assert "item_id" in results[0].message
+
+
+def test_a_window_is_insufficient_when_it_is_empty():
+    (result,) = check(REFERENCE, CURRENT.slice(0, 0), items=item_table(), config=Config())
+    assert result.status is Status.INSUFFICIENT
+    assert "no rows" in result.message
+
+
+def test_a_figure_is_insufficient_when_every_value_of_the_day_is_null():
+    blank = faults.raise_nulls(CURRENT, "watch_seconds", share=1.0, seed=0)
+    results = {one.figure: one for one in check(REFERENCE, blank, items=item_table(), config=Config()) if not one.slice}
+    assert results["watch_seconds_mean"].status is Status.INSUFFICIENT
+    assert "no row of the day has a value" in results["watch_seconds_mean"].message
+
+
+def test_a_window_is_insufficient_when_its_times_are_of_another_type():
+    place = CURRENT.column_names.index("timestamp")
+    text = CURRENT.set_column(place, "timestamp", pa.array(["long ago"] * CURRENT.num_rows))
+    (result,) = check(REFERENCE, text, items=item_table(), config=Config())
+    assert result.status is Status.INSUFFICIENT
+    assert "timestamp" in result.message
+
+
+def test_a_window_is_insufficient_when_the_reference_is_of_another_schema():
+    other = pa.table({"price": [1.0, 2.0]})
+    results = check(other, CURRENT, items=item_table(), config=Config())
+    assert [one.status for one in results] == [Status.INSUFFICIENT]
+    assert "user_id" in results[0].message
