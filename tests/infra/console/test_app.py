@@ -107,6 +107,15 @@ def test_says_so_when_a_bundle_is_missing(home: Home, client: httpx.Client) -> N
     assert "its bundle is missing" in load(client).text
 
 
+def test_shows_who_takes_care_of_an_incident_when_somebody_does(home: Home, client: httpx.Client) -> None:
+    now = datetime.now(UTC)
+    document = {"results": [], "acknowledged_by": "ada <b>", "acknowledged_note": "on it"}
+    Outbox(home.database).record(
+        [IncidentRecord("i1", "", "data", "open", now, now, document)], [], channels=[], now=now
+    )
+    assert "ada &lt;b&gt; takes care: on it" in client.get("/").text
+
+
 def test_shows_incidents_and_whether_people_were_told(home: Home, client: httpx.Client) -> None:
     open_incident(home, "rating_mean moved by 4 sigma since Tuesday")
 

@@ -1,0 +1,1 @@
+"""The gateway under measurement: `python -m benchmarks.serving [part ...]`, one module a part."""

@@ -1,0 +1,1 @@
+"""Bad models, made from good ones, and the way that each of them is sent on."""
