@@ -337,7 +337,7 @@ def measure(*, is_quick: bool, outage_seconds: float) -> Iterator[Figure]:
     yield from misbehaving(size)
     yield from killed(size, 6 if is_quick else 60, seconds=20 if is_quick else 200)
     yield from outage(size, outage_seconds)
-    yield from long_outage(size)
+    yield from long_outage(min(size, 2000))
     yield from storms()
 
 

@@ -105,7 +105,9 @@ def history(taught: pa.Table, *, days: int, rng: np.random.Generator) -> pa.Tabl
         rows = np.flatnonzero(day == source)
         picked, copy = _drawn(taught[schema.USER_ID].take(pa.array(rows)), rng)
         part = taught.take(pa.array(rows[picked]))
-        moved = pc.cast(part[schema.TIMESTAMP], pa.int64()).to_numpy() + int(number - days + TAUGHT_DAYS - source) * _DAY
+        moved = (
+            pc.cast(part[schema.TIMESTAMP], pa.int64()).to_numpy() + int(number - days + TAUGHT_DAYS - source) * _DAY
+        )
         names = pc.binary_join_element_wise(part[schema.USER_ID], pa.array(copy.astype(str)), "#")
         parts.append(_with(_with(part, schema.TIMESTAMP, _times(moved)), schema.USER_ID, names))
     return pa.concat_tables(parts)
@@ -188,7 +190,9 @@ def _words(judged: Judgement, alarm: NDArray[np.bool_], columns: NDArray[np.int6
 def _middling_creator(taught: pa.Table, items: pa.Table) -> str:
     """Return the creator in the middle of those with 5 items or more, by number of items."""
     seen = items.filter(pc.is_in(items[schema.ITEM_ID], value_set=pc.unique(taught[schema.ITEM_ID])))
-    counted = seen.filter(pc.is_valid(seen[schema.CREATOR_ID])).group_by(schema.CREATOR_ID).aggregate([([], "count_all")])
+    counted = (
+        seen.filter(pc.is_valid(seen[schema.CREATOR_ID])).group_by(schema.CREATOR_ID).aggregate([([], "count_all")])
+    )
     ranked = counted.sort_by([("count_all", "descending"), (schema.CREATOR_ID, "ascending")])
     many = ranked.filter(pc.greater_equal(ranked["count_all"], min(5, pc.max(ranked["count_all"]).as_py())))
     chosen: str = many[schema.CREATOR_ID][many.num_rows // 2].as_py()

@@ -68,7 +68,9 @@ def draw_reports(home: Platform, window: Window, served: Served | None) -> Drawn
     project = _drawn(data, "data drift", missing)
     path = folder / "drift" / "report.html" if project else None
     if served is not None:
-        project = _drawn(lambda: add_served_report(served, home.settings.drift_workspace, label), "lists", missing) or project
+        project = (
+            _drawn(lambda: add_served_report(served, home.settings.drift_workspace, label), "lists", missing) or project
+        )
         add = add_embedding_report
         project = _drawn(lambda: add(served, home.settings.drift_workspace, label), "embeddings", missing) or project
     if champion is not None and project and champion.version is not None:

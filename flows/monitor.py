@@ -23,7 +23,6 @@ from monitoring.incidents import Advance, IncidentConfig, advance, incident_from
 from monitoring.policy import PolicyConfig, PolicyState
 from monitoring.policy import decide as decide_policy
 from monitoring.result import CheckResult, Status
-from recmodels.data.schema import TIMESTAMP
 from recmodels.manifest import verify
 
 _log = logging.getLogger(__name__)

@@ -28,7 +28,6 @@ STORED: Final = "stored"
 WAS_THERE: Final = "was there"
 REFUSED: Final = "quarantined again"
 _OUTCOME: Final = "outcome"
-_CONFLICT: Final = "{key} is in the lake with other values"
 
 logger = logging.getLogger(__name__)
 
@@ -121,11 +120,10 @@ def release(
     was_there, conflicts = _held_already(home, prepared.good, name=name)
     is_new = pc.invert(pc.or_(was_there, conflicts))
     days = _store(home, prepared.good.filter(is_new), name=name)
-    words = _CONFLICT.format(key=" and ".join(key_of(name)))
-    against = prepared.good.filter(conflicts)
-    back = keep_back(against, reasons=pa.repeat(pa.scalar(words), against.num_rows), name=name, at=now)
-    refused = pa.concat_tables([prepared.quarantined, back])
-    origins = pa.concat_arrays([*bad_rows[ROW_ID].chunks, *good_rows.filter(conflicts)[ROW_ID].chunks])
+    refused = pa.concat_tables(
+        [prepared.quarantined, _conflicting(prepared.good.filter(conflicts), name=name, now=now)]
+    )
+    origins = pa.concat_tables([bad_rows, good_rows.filter(conflicts)])[ROW_ID].combine_chunks()
     is_changed = pc.not_equal(_ids(refused), origins)
     release_id = _digest(rows, corrections)
     if (changed := refused.filter(is_changed)).num_rows:
@@ -207,6 +205,11 @@ def _held_already(home: Platform, good: pa.Table, *, name: str) -> tuple[pa.Arra
     is_same = pc.is_in(content_ids(good), value_set=content_ids(held.select(good.column_names)).combine_chunks())
     same = pc.and_(is_held, is_same.combine_chunks())
     return same, pc.and_(is_held, pc.invert(same))
+
+
+def _conflicting(rows: pa.Table, *, name: str, now: datetime) -> pa.Table:
+    words = "" if name in KEYS else f"{' and '.join(key_of(name))} is in the lake with other values"
+    return keep_back(rows, reasons=pa.repeat(pa.scalar(words), rows.num_rows), name=name, at=now)
 
 
 def _store(home: Platform, rows: pa.Table, *, name: str) -> tuple[str, ...]:

@@ -1,5 +1,7 @@
 """What each user's own rate was over a past window: reward per item shown, from the lake's impressions and outcomes."""
 
+from __future__ import annotations  # a class of DuckDB in an annotation outlives its module, and is reported as a leak
+
 import glob
 from datetime import datetime
 from typing import Final

@@ -13,6 +13,7 @@ from monitoring.row_rules import repeats
 from monitoring.suite import RowRule, Suite
 from recmodels.data import schema as columns
 from recmodels.data.interactions import connect
+from recmodels.errors import DataError
 
 ROW_ID: Final = "row_id"
 BATCH: Final = "batch"
@@ -138,10 +139,16 @@ def read_back(quarantined: pa.Table, *, name: str) -> pa.Table:
 
     Returns:
         The table's columns, each nullable, then further ones as text where the rows have them.
+
+    Raises:
+        DataError: A row is no JSON, so that it was not written by Everfeed.
     """
     contract = columns.TABLES[name]
     with connect() as connection:
         connection.register("quarantined", quarantined.append_column("_place", pa.array(np.arange(len(quarantined)))))
+        odd = connection.sql(f'SELECT count(*) AS n FROM quarantined WHERE NOT json_valid("{columns.ROW}")')  # noqa: S608
+        if odd_rows := odd.to_arrow_table()["n"][0].as_py():
+            raise DataError(f"{odd_rows} of the quarantined rows are no JSON, so they cannot be read. Leave them out.")
         keys = f'SELECT DISTINCT unnest(json_keys("{columns.ROW}")) AS k FROM quarantined ORDER BY k'  # noqa: S608
         further = [key for key in connection.sql(keys).to_arrow_table()["k"].to_pylist() if key not in contract.names]
         kinds = {field.name: _SQL_TYPES[str(field.type)] for field in contract} | dict.fromkeys(further, "VARCHAR")

@@ -18,11 +18,23 @@ from scipy import sparse
 from recmodels.arrays import check_finite, read_arrays
 from recmodels.data.batches import pad
 from recmodels.data.histories import Histories
+from recmodels.data.known import distinct_items, is_blank, item_matrix, known_items
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
 from recmodels.encoder_graph import Encoder
 from recmodels.errors import BundleError
 from recmodels.retrieval.coarse import CoarseScores, suits
 from recmodels.retrieval.graph import GRAPH, ItemGraph
+
+__all__ = [
+    "EncoderScorer",
+    "ItemItemScorer",
+    "Scorer",
+    "StaticScorer",
+    "is_blank",
+    "item_matrix",
+    "known_items",
+    "load_scorer",
+]
 
 _ARRAYS = "arrays.safetensors"
 _SETTINGS = "scorer.json"
@@ -119,7 +131,7 @@ class ItemItemScorer:
             (B, C), added up in the order of the item indices, so that equal histories give equal bits.
         """
         recent = known_items(histories).last(self.history_length) if self.history_length else histories
-        rows, items = _distinct(recent, self.vocabulary_size)
+        rows, items = distinct_items(recent, self.vocabulary_size)
         first = weights.indptr[items]
         counts = weights.indptr[items + 1] - first
         ends = np.cumsum(counts)
@@ -260,42 +272,6 @@ def load_scorer(kind: str, folder: Path) -> Scorer:
         return _LOADERS[kind](folder)
     except (OSError, ValueError) as error:
         raise BundleError(f"the {kind} scorer cannot be read: {error}. Build the bundle again.") from error
-
-
-def known_items(histories: Histories) -> Histories:
-    """Return the histories without unknown items, of which no model learned anything; as views where all are known."""
-    positions = histories.positions()
-    is_known = histories.items[positions] >= FIRST_ITEM
-    if is_known.all():
-        return histories
-    rows = np.repeat(np.arange(len(histories)), histories.lengths)
-    ends = np.cumsum(np.bincount(rows[is_known], minlength=len(histories)))
-    kept = positions[is_known]
-    return Histories(histories.items[kept], histories.timestamps[kept], np.concatenate([[0], ends[:-1]]), ends)
-
-
-def is_blank(histories: Histories) -> NDArray[np.bool_]:
-    """Return which histories hold no known item, (B,)."""
-    rows, items = histories.flat()
-    blank = np.ones(len(histories), dtype=np.bool_)
-    blank[rows[items >= FIRST_ITEM]] = False
-    return blank
-
-
-def item_matrix(histories: Histories, vocabulary_size: int) -> sparse.csr_array:
-    """Return which items each history holds, (B, V) CSR of float32 ones; repeats count once, unknown items not."""
-    row, column = _distinct(histories, vocabulary_size)
-    offsets = np.searchsorted(row, np.arange(len(histories) + 1))
-    ones = np.ones(len(row), dtype=np.float32)
-    return sparse.csr_array((ones, column, offsets), shape=(len(histories), vocabulary_size))
-
-
-def _distinct(histories: Histories, vocabulary_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return the row and the item of each known item of each history once, by row and item."""
-    rows, items = histories.flat()
-    known = items >= FIRST_ITEM
-    keys = np.unique(rows[known] * vocabulary_size + items[known])
-    return np.divmod(keys, vocabulary_size)
 
 
 def _without_specials(scores: NDArray[np.float32]) -> NDArray[np.float32]:

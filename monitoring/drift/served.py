@@ -34,6 +34,7 @@ __all__ = [
 ]
 
 _KEYS = (schema.REQUEST_ID, schema.ITEM_ID)
+_NEEDED = (schema.SCORE, schema.LATENCY_SECONDS)
 _NOTHING = "no champion showed anybody anything: nothing can be said about what is served. See whether requests arrive."
 
 
@@ -78,12 +79,13 @@ def check_served(served: Served, config: ServedConfig) -> list[CheckResult]:
 
     Returns:
         One result a figure; a single one, `insufficient`, where nothing was served to people, and a single one,
-        `drift`, where a table is not in its schema, so that no figure can be computed. The estimate of the outcome rate says whether it
-        can be trusted: not while the calibration drifts, since the scores then promise what no longer holds.
+        `drift`, where a table is not in its schema, so that no figure can be computed. The estimate of the
+        outcome rate says whether it can be trusted: not while the calibration drifts, since the scores then promise
+        what no longer holds.
     """
     changes = [
-        *missing_columns(served.impressions, schema.IMPRESSIONS, table_name="impressions"),
-        *missing_columns(served.outcomes, schema.OUTCOMES, table_name="outcomes"),
+        *_changes(served.impressions, schema.IMPRESSIONS, table_name="impressions"),
+        *_changes(served.outcomes, schema.OUTCOMES, table_name="outcomes"),
     ]
     if changes:
         return [_changed(changes)]
@@ -185,15 +187,15 @@ def _find(outcomes: pa.Table, impressions: pa.Table) -> NDArray[np.int64]:
     return found
 
 
-def missing_columns(table: pa.Table, target: pa.Schema, *, table_name: str) -> list[str]:
+def _changes(table: pa.Table, target: pa.Schema, *, table_name: str) -> list[str]:
     """Return which columns of a table are gone or of another type than its schema says, in words."""
     found = []
-    for field in target:
-        if field.name not in table.column_names:
-            if not field.nullable:
-                found.append(f"{table_name}.{field.name} is gone")
-        elif table.schema.field(field.name).type != field.type:
-            found.append(f"{table_name}.{field.name} was {field.type} and is {table.schema.field(field.name).type}")
+    for column in target:
+        if column.name not in table.column_names:
+            if not column.nullable or column.name in _NEEDED:
+                found.append(f"{table_name}.{column.name} is gone")
+        elif table.schema.field(column.name).type != column.type:
+            found.append(f"{table_name}.{column.name} was {column.type} and is {table.schema.field(column.name).type}")
     return found
 
 

@@ -1,7 +1,7 @@
 """Reports of what was served: scores, popularity, novelty and personalisation of the lists, and where their items lie.
 
-Evidently draws them from a sample of lists. Ranks are judged by our own metrics, since Evidently 0.7.23 labels the ranks
-of its NDCG and MRR from 2 on. No user and no raw item appears: a list is a number, an item its rank by popularity.
+Evidently draws them from a sample of lists. Ranks are judged by our own metrics, since Evidently 0.7.23 labels the
+ranks of its NDCG and MRR from 2 on. No user and no raw item appears: a list is a number, an item its popularity rank.
 """
 
 from datetime import timedelta
@@ -95,9 +95,7 @@ def add_embedding_report(served: Served, workspace: Path, label: Label, *, rows:
         from evidently.legacy.metrics.data_drift.embedding_drift_methods import distance
         from evidently.metrics.embeddings import EmbeddingsDrift
 
-        definition = DataDefinition(
-            embeddings={"anchors": list(current)}, numerical_columns=[], categorical_columns=[]
-        )
+        definition = DataDefinition(embeddings={"anchors": list(current)}, numerical_columns=[], categorical_columns=[])
         after, before = (Dataset.from_pandas(frame, data_definition=definition) for frame in (current, reference))
         metric = EmbeddingsDrift(embeddings_name="anchors", drift_method=distance(dist="euclidean", bootstrap=False))
         snapshot = run_report(
@@ -125,7 +123,7 @@ _NAMES = ("newest days", "days before")
 
 
 def _of_lists(table: pa.Table, lists: int, seed: int, name: str) -> pa.Table:
-    scored = table.filter(pc.fill_null(pc.is_finite(table[schema.SCORE]), False))
+    scored = table.filter(pc.fill_null(pc.is_finite(table[schema.SCORE]), fill_value=False))
     ids = pc.unique(scored[schema.REQUEST_ID])
     if len(ids) < _LEAST_LISTS:
         raise DataError(f"the {name} hold {len(ids)} lists with scores; a report needs at least {_LEAST_LISTS}.")

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from evidently.core.report import Report, Snapshot
     from evidently.core.datasets import Dataset
+    from evidently.core.report import Report, Snapshot
 
 PROJECT = "everfeed drift"
 

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from recmodels.data import schema
 from recmodels.errors import DataError
 
-
 _MICROSECONDS_A_DAY = 86_400_000_000
 
 
@@ -97,7 +96,7 @@ def delay_labels(table: pa.Table, *, seconds: float) -> pa.Table:
     is_late = pa.array(micros % _MICROSECONDS_A_DAY >= _MICROSECONDS_A_DAY - int(seconds * 1e6))
     for column in schema.FEEDBACK_COLUMNS:
         known = pc.and_(is_late, pc.is_valid(table[column]))
-        table = _set(table, column, pc.if_else(known, pa.scalar(False), table[column]))
+        table = _set(table, column, pc.if_else(known, pa.scalar(value=False), table[column]))
     return table
 
 

@@ -41,7 +41,7 @@ class Coarse:
 
 def suits(item_vectors: NDArray[np.float32]) -> bool:
     """Return whether scoring coarsely first saves time with such vectors, (V, D), and can be done."""
-    return LEAST_ITEMS <= len(item_vectors) and item_vectors.size <= _MOST_CODES and is_tame(item_vectors)
+    return len(item_vectors) >= LEAST_ITEMS and item_vectors.size <= _MOST_CODES and is_tame(item_vectors)
 
 
 class CoarseScores:

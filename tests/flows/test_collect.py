@@ -1,5 +1,6 @@
 """Gateway -> lake: what matured moves once, what people did becomes interactions, and the rest waits."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from flows.collect import MATURITY, collect
 from flows.ingest import ingest
 from flows.references import Screened
 from flows.validate import store
+from flows.windows import rebuild
 from flows.wiring import Platform, connect
 from infra.events import Outcome, ServedRequest, user_key
 from infra.rollouts import ModelReference, Plan
@@ -171,3 +173,29 @@ def test_events_are_kept_when_nothing_was_ingested_yet(home: Settings, tmp_path:
     with pytest.raises(StoreError):
         collect()
     assert len(_rows(platform, "impressions")) == 3
+
+
+def test_rows_are_kept_apart_when_they_break_a_rule_on_their_way_from_the_gateway(platform: Platform) -> None:
+    request = _ask(platform, 1)
+    odd = replace(request, request_id="q2", propensities=(1.0, 2.0, 1.0))
+    platform.events.append_requests([odd])
+    collect()
+    assert len(_rows(platform, "impressions")) == 5
+    assert {row[schema.EVENT_ID] for row in _live(platform)} == {
+        *(f"q1:{item}" for item in SHOWN),
+        f"q2:{SHOWN[0]}",
+        f"q2:{SHOWN[2]}",
+    }
+    (kept,) = _rows(platform, "quarantine")
+    assert (kept[schema.TABLE], kept[schema.REASON]) == ("impressions", "propensity is outside 0 to 1")
+
+
+def test_what_the_gateway_saw_stays_when_its_days_are_filled_from_a_file(platform: Platform) -> None:
+    request = _ask(platform, 1)
+    collect()
+    late = platform.lake.read("interactions").slice(0, 1)
+    moment = pa.array([request.timestamp], schema.TIMESTAMP_TYPE)
+    place = late.schema.get_field_index(schema.TIMESTAMP)
+    rows = late.set_column(place, schema.TIMESTAMP, moment)
+    rebuild(platform.lake, "interactions", rows, replaces=True)
+    assert len([row for row in _live(platform) if str(row[schema.EVENT_ID]).startswith("q1:")]) == 3

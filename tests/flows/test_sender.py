@@ -116,8 +116,8 @@ def test_channel_that_cannot_be_opened_holds_up_no_other_and_is_told_of(settings
         )
         tell(database, "i1-1")
         start()
-        wait_for(lambda: len(sink.taken) == 2)
+        log = settings.reports / "alerts.jsonl"
+        wait_for(lambda: len(sink.taken) == 2 and log.exists() and log.read_text().endswith("\n"))
     assert sink.taken[0] == "i1-1"
-    told = (settings.reports / "alerts.jsonl").read_text()
-    assert "channel ops cannot be opened" in told
-    assert "Did you mean 'slack'" in told
+    assert "channel ops cannot be opened" in log.read_text()
+    assert "Did you mean 'slack'" in log.read_text()

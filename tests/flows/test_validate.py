@@ -17,7 +17,7 @@ from flows.validate import read_data_set, screen, store, validate
 from flows.wiring import Platform, connect
 from infra.settings import Settings
 from recmodels.data.schema import EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
-from recmodels.errors import StoreError, ValidationFailedError
+from recmodels.errors import DataError, StoreError, ValidationFailedError
 from tests.flows.homes import at_home
 
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -144,3 +144,36 @@ def test_another_data_set_is_refused_when_the_home_holds_one(shop: Shop) -> None
 def test_reading_the_data_set_says_what_to_do_when_nothing_was_ingested(home: Settings) -> None:
     with pytest.raises(StoreError, match="everfeed run"):
         read_data_set(connect(home))
+
+
+def test_late_rows_join_their_day_and_every_other_row_stays_when_a_batch_has_them(shop: Shop) -> None:
+    before = shop.home.lake.read("interactions")
+    late = _rows(["late"], ["u1"], ["i1"], [FIRST + timedelta(hours=5)])
+    snapshot = validate(_batch(shop.folder, pa.concat_tables([late, _events(5)])))
+    after = shop.home.lake.read("interactions")
+    assert after.num_rows == before.num_rows + 1 + ROWS_A_DAY
+    assert after.filter(pc.is_in(after[EVENT_ID], value_set=before[EVENT_ID].combine_chunks())).equals(before)
+    assert snapshot.as_of == FIRST + timedelta(days=5, minutes=30 * (ROWS_A_DAY - 1))
+
+
+def test_the_expectations_are_recorded_when_data_was_held_to_them(shop: Shop, tmp_path: Path) -> None:
+    digest = read_data_set(shop.home).expectations
+    assert digest == shop.corrected.expectations != ""
+    suite = tmp_path / "users.py"
+    suite.write_text("from monitoring.expectations.users import suite  # noqa: F401 - held to as it is\n")
+    path = tmp_path / "events.parquet"
+    pq.write_table(_events(4), path)
+    snapshot = validate(ingest("table", path, {}, "shop", suites=[suite]))
+    assert snapshot.expectations not in ("", digest)
+    assert list(read_data_set(shop.home).suites) == [suite]
+
+
+def test_a_batch_is_stopped_when_its_suite_changed_after_it_was_named(shop: Shop, tmp_path: Path) -> None:
+    suite = tmp_path / "users.py"
+    suite.write_text("from monitoring.expectations.users import suite\n")
+    path = tmp_path / "events.parquet"
+    pq.write_table(_events(4), path)
+    batch = ingest("table", path, {}, "shop", suites=[suite])
+    suite.write_text("from monitoring.expectations.users import suite  # changed\n")
+    with pytest.raises(DataError, match="is not the suite that was used"):
+        validate(batch)

@@ -95,7 +95,11 @@ def expectations(draw: st.DrawFn) -> tuple[Expectation, ...]:
             arguments = {"column": column, **draw(bounds(limits[column])), "mostly": draw(SHARES)}
         elif kind.endswith("_set") and "column_" in kind:
             column = draw(st.sampled_from(sorted(sets)))
-            arguments = {"column": column, "value_set": draw(st.lists(sets[column], max_size=3)), "mostly": draw(SHARES)}
+            arguments = {
+                "column": column,
+                "value_set": draw(st.lists(sets[column], max_size=3)),
+                "mostly": draw(SHARES),
+            }
         elif kind.endswith("_regex"):
             pattern = draw(st.sampled_from([BLANK, "^a", "b$", "[ab]+", "^[a-c]$"]))
             arguments = {"column": draw(st.sampled_from(["s", 'odd "name"'])), "regex": pattern, "mostly": draw(SHARES)}
@@ -147,16 +151,140 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
+DRAWN = settings(deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck))
+
+
 @seed(20261121)
-@settings(
-    max_examples=25, deadline=None, database=None, phases=[Phase.generate], suppress_health_check=list(HealthCheck)
-)
+@settings(DRAWN, max_examples=12)
 @given(table=tables(), wanted=expectations())
 def test_compiled_verdicts_are_those_of_pandas_when_a_table_is_drawn(
     table: pa.Table, wanted: tuple[Expectation, ...]
 ) -> None:
+    _compare(table, wanted)
+
+
+@pytest.mark.slow
+@settings(DRAWN, max_examples=300)
+@given(table=tables(), wanted=expectations())
+def test_compiled_verdicts_are_those_of_pandas_when_many_tables_are_drawn(
+    table: pa.Table, wanted: tuple[Expectation, ...]
+) -> None:
+    _compare(table, wanted)
+
+
+def _compare(table: pa.Table, wanted: tuple[Expectation, ...]) -> None:
     assert [e.type for e in wanted if not has_form(e, table.schema)] == []
     (compiled,) = run_checks([batch(table, wanted)], now=NOW, site=None)
     (pandas,) = run_checks([batch(table, wanted)], now=NOW, site=None, is_compiled=False)
     for expectation, ours, theirs in zip(wanted, found(compiled), found(pandas), strict=True):
         assert ours == theirs, expectation
+
+
+EDGES = pa.table(
+    {
+        "n": pa.array([2**53, 2**53 + 1, None], pa.int64()),
+        "t": pa.array([2**62, -(2**62), 0], pa.int64()).cast(TIMESTAMP_TYPE),
+        "s": ["é", None, " \n"],
+        "f": pa.array([1.0, 2.0, 3.0], pa.float32()),
+        "day": pa.array([NOW.date()] * 3),
+        "d": pa.array(["x", "y", "x"]).dictionary_encode(),
+    }
+)
+
+
+def _one(rows: pa.Table | Files, kind: str, **arguments: Any) -> dict[str, Any]:
+    (checked,) = run_checks([batch(rows, (Expectation(kind, arguments),))], now=NOW, site=None)
+    (result,) = found(checked)
+    return result
+
+
+def test_large_numbers_are_told_apart_when_pandas_would_round_them() -> None:
+    # with a null beside them pandas holds integers as floats, and calls both numbers 2**53
+    assert _one(EDGES, f"{VALUES}be_unique", column="n")["unexpected_count"] == 0
+    (pandas,) = run_checks(
+        [batch(EDGES, (Expectation(f"{VALUES}be_unique", {"column": "n"}),))], now=NOW, site=None, is_compiled=False
+    )
+    assert found(pandas)[0]["unexpected_count"] == 2
+
+
+def test_moments_are_shown_within_the_years_of_a_calendar_when_they_lie_beyond() -> None:
+    result = _one(EDGES, f"{VALUES}be_between", column="t", max_value=NOW, min_value=NOW - timedelta(days=40_000))
+    assert result["unexpected_count"] == 2
+    assert result["partial_unexpected_list"] == ["9999-12-31T23:59:59.999999+00:00", "0001-01-01T00:00:00+00:00"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "arguments"),
+    [
+        (f"{VALUES}be_between", {"column": "f", "min_value": 0}),
+        (f"{VALUES}be_in_set", {"column": "s", "value_set": ["a", 1]}),
+        (f"{VALUES}be_in_set", {"column": "s", "value_set": ["a", None]}),
+        (f"{VALUES}be_in_set", {"column": "n", "value_set": [1.5]}),
+        (f"{VALUES}match_regex", {"column": "s", "regex": r"^\w$"}),
+        (f"{VALUES}match_regex", {"column": "s", "regex": "a|b"}),
+        (f"{VALUES}match_regex", {"column": "s", "regex": "^[b-a]$"}),
+        (f"{VALUES}not_be_null", {"column": "d"}),
+        (f"{VALUES}not_be_null", {"column": "s", "row_condition": "n > 0", "condition_parser": "pandas"}),
+        ("expect_column_median_to_be_between", {"column": "n", "min_value": 0}),
+        ("expect_column_max_to_be_between", {"column": "s", "min_value": "a"}),
+    ],
+    ids=str,
+)
+def test_an_expectation_is_left_to_pandas_when_the_engines_could_differ(kind: str, arguments: dict[str, Any]) -> None:
+    assert not has_form(Expectation(kind, arguments), EDGES.schema)
+
+
+def test_pandas_answers_beside_the_scan_when_an_expectation_has_no_form() -> None:
+    wanted = (
+        Expectation("expect_column_median_to_be_between", {"column": "n", "min_value": 0}),
+        Expectation(f"{VALUES}not_be_null", {"column": "s", "mostly": 0.5}),
+        Expectation(f"{VALUES}be_in_set", {"column": "d", "value_set": ["x"]}),
+    )
+    (checked,) = run_checks([batch(EDGES, wanted)], now=NOW, site=None)
+    median, nulls, words = found(checked)
+    assert median["observed"] == 2**53
+    assert (nulls["success"], nulls["unexpected_count"]) == (True, 1)
+    assert (words["element_count"], words["unexpected_count"]) == (3, 1)
+
+
+def test_files_give_the_verdicts_of_the_table_when_they_hold_its_rows(tmp_path: Path) -> None:
+    rows = pa.table({"k": [1, 1, 2, 3, 3, 3], "s": ["a", "", None, "b", "c", "c"], "x": [0.5, math.nan, None, 1, 2, 3]})
+    paths = []
+    for number, part in enumerate((rows.slice(0, 2), rows.slice(2))):
+        paths.append(str(tmp_path / f"part [{number}].parquet"))
+        pq.write_table(part, paths[-1])
+    wanted = (
+        Expectation(f"{VALUES}be_unique", {"column": "k"}),
+        Expectation("expect_compound_columns_to_be_unique", {"column_list": ["k", "s"]}),
+        Expectation(f"{VALUES}not_match_regex", {"column": "s", "regex": BLANK}),
+        Expectation("expect_column_sum_to_be_between", {"column": "x", "max_value": 6}),
+        Expectation("expect_column_median_to_be_between", {"column": "x", "max_value": 6}),
+        Expectation("expect_table_row_count_to_be_between", {"min_value": 7}),
+    )
+    (here,) = run_checks([batch(rows, wanted)], now=NOW, site=None)
+    (there,) = run_checks([batch(Files(tuple(paths)), wanted)], now=NOW, site=None)
+    assert found(there) == found(here)
+    assert [one.get("unexpected_count", one["observed"]) for one in found(here)] == [5, 2, 1, 6.5, 1.5, 6.0]
+
+
+def test_repeated_values_are_shown_as_often_as_they_stand_when_they_are_few() -> None:
+    rows = pa.table({"k": [3, 1, 1, 3, 3, 2], "t": pa.array([NOW] * 6, TIMESTAMP_TYPE)})
+    wanted = (
+        Expectation(f"{VALUES}be_unique", {"column": "k"}),
+        Expectation("expect_compound_columns_to_be_unique", {"column_list": ["k", "t"]}),
+    )
+    (checked,) = run_checks([batch(rows, wanted)], now=NOW, site=None)
+    results = {r["expectation_config"]["type"]: r["result"] for r in json.loads(checked.record)["results"]}
+    assert results[f"{VALUES}be_unique"]["partial_unexpected_list"] == [1, 1, 3, 3, 3]
+    shown = results["expect_compound_columns_to_be_unique"]["partial_unexpected_list"]
+    assert shown[0] == {"k": 1, "t": NOW.isoformat()}
+
+
+def test_data_docs_show_what_the_scan_found(tmp_path: Path) -> None:
+    wanted = (Expectation(f"{VALUES}be_in_set", {"column": "s", "value_set": ["never"], "mostly": 0.9}),)
+    (checked,) = run_checks([batch(EDGES, wanted)], now=NOW, site=tmp_path / "site")
+    assert isinstance(checked, Checked)
+    (page,) = (tmp_path / "site" / "validations").rglob("*.html")
+    text = page.read_text()
+    assert "é" in text
+    assert "100%" in text

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from monitoring.batches import prepare
+from monitoring.quarantine import describe, read_back, row_ids
 from recmodels.data.schema import INTERACTIONS, QUARANTINE
 from tests.monitoring.sample_tables import NOW, ROWS, context, sample
 
@@ -90,3 +91,37 @@ def test_quarantine_keeps_the_order_of_the_rows_when_there_are_many() -> None:
     prepared = prepare(table, name="interactions", context=context())
     events = [json.loads(row)["event_id"] for row in prepared.quarantined["row"].to_pylist()]
     assert events == [f"e{i}" for i in range(0, 3000, 3)]
+
+
+def test_rows_are_read_back_as_they_were_when_they_are_in_the_quarantine() -> None:
+    changes = {
+        3: {"watch_seconds": math.nan, "duration_seconds": -math.inf, "clicked": None, "query": 'a "b" \u00e9'},
+        5: {"timestamp": None},
+    }
+    table = sample("interactions", changes)
+    prepared = prepare(table, name="interactions", context=context(now=NOW))
+    rows = read_back(prepared.quarantined, name="interactions")
+    assert rows.schema == table.schema
+    assert str(rows.to_pylist()) == str([table.to_pylist()[3], table.to_pylist()[5]])
+
+
+def test_further_columns_are_read_back_as_text_when_rows_have_them() -> None:
+    users = sample("users", {2: {"user_id": None}}).append_column("age group", pa.array(["18-24"] * ROWS))
+    prepared = prepare(users, name="users", context=context())
+    assert read_back(prepared.quarantined, name="users")["age group"].to_pylist() == ["18-24"]
+
+
+def test_a_row_has_one_id_when_it_is_refused_again_for_the_same_reason() -> None:
+    table = sample("interactions", {3: {"watch_seconds": -1.0}, 5: {"watch_seconds": -1.0}})
+    first = prepare(table, name="interactions", context=context(now=NOW)).quarantined
+    again = prepare(table, name="interactions", context=context(now=NOW + timedelta(days=1))).quarantined
+    assert row_ids(first).to_pylist() == row_ids(again).to_pylist()
+    assert len(set(row_ids(first).to_pylist())) == 2
+    rows = describe(pa.concat_tables([first, first, again]))
+    assert rows.select(["batch", "event_id"]).to_pylist() == [
+        {"batch": "2026-01-11T00:00:00.000000Z", "event_id": event}
+        if batch
+        else {"batch": "2026-01-10T00:00:00.000000Z", "event_id": event}
+        for batch in (1, 0)
+        for event in rows.slice(0, 2)["event_id"].to_pylist()
+    ]

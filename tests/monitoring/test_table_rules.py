@@ -34,6 +34,24 @@ def test_volume_is_bounded_by_half_the_smallest_and_thrice_the_largest_day_when_
     assert question.columns["row of 2026-01-09"].tolist() == [1, 1, 1, 0]
 
 
+def test_volume_counts_what_the_lake_keeps_when_late_rows_join_a_day() -> None:
+    history = {"interactions": {**_history(*[1000] * 7), YESTERDAY: 900}}
+    yesterday = datetime.combine(YESTERDAY, NOW.timetz())
+    given = context(daily_rows=history, kept_rows={"interactions": {YESTERDAY: 890}})
+    question = _ask(_table(yesterday), given)
+    # half of 1000 is 500, and 890 are there: even no further row is enough, and 3000 - 890 may come
+    assert isinstance(question, Question)
+    assert question.expectation.kwargs == {"column": "row of 2026-01-09", "min_value": 0, "max_value": 2110}
+    assert question.expected.endswith("the newest complete day, 890 of which the lake has already")
+
+
+def test_volume_counts_the_lake_alone_when_a_batch_has_no_row_of_the_day() -> None:
+    history = {"interactions": {**_history(*[1000] * 7), YESTERDAY: 400}}
+    question = _ask(_table(NOW), context(daily_rows=history))
+    assert isinstance(question, Question)
+    assert (question.expectation.kwargs["min_value"], question.expectation.kwargs["max_value"]) == (100, 2600)
+
+
 def test_volume_counts_a_day_without_rows_as_zero_when_it_lies_within_the_history() -> None:
     rows = _history(2000, 2000, 2000, 2000, 2000, 2000, 2000, 2000)
     del rows[YESTERDAY - timedelta(days=3)]

@@ -12,9 +12,7 @@ from recmodels.scorers import (
     EncoderScorer,
     ItemItemScorer,
     StaticScorer,
-    is_blank,
     item_matrix,
-    known_items,
     load_scorer,
 )
 from tests.recmodels.graphs import summing_encoder
@@ -134,27 +132,6 @@ def test_loading_fails_when_a_table_points_outside_itself(tmp_path):
     ItemItemScorer(table).save(tmp_path)
     with pytest.raises(BundleError, match="cannot be read"):
         load_scorer("item_item", tmp_path)
-
-
-def test_item_matrix_holds_ones_when_items_repeat_or_are_unknown():
-    matrix = item_matrix(Histories.from_lists([[3, 3, 1], [], [4, 2]]), 5)
-    assert matrix.toarray().tolist() == [[0, 0, 0, 1, 0], [0, 0, 0, 0, 0], [0, 0, 1, 0, 1]]
-
-
-def test_known_items_are_the_very_histories_when_nothing_is_unknown():
-    histories = Histories.from_lists([[2], [3]])
-    assert known_items(histories) is histories
-
-
-def test_known_items_keep_order_and_empty_rows_when_rows_overlap():
-    events = Histories.from_lists([[2, 1, 3, 4]])
-    views = Histories(events.items, events.timestamps, np.array([0, 1, 1]), np.array([3, 2, 4]))
-    known = known_items(views)
-    assert [known.row(b).tolist() for b in range(3)] == [[2, 3], [], [3, 4]]
-
-
-def test_a_history_is_blank_when_it_holds_no_known_item():
-    assert is_blank(Histories.from_lists([[], [1, 1], [1, 4], [2]])).tolist() == [True, True, False, False]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -52,5 +52,9 @@ def test_ranking_is_by_position_when_lists_have_clicks():
 @pytest.mark.parametrize("add", [add_served_report, add_embedding_report])
 def test_error_says_what_is_missing_when_a_window_is_too_small(tmp_path, add):
     with pytest.raises(DataError, match="at least 20"):
-        add(Served(*(table.slice(0, 0) for table in serve(days=1)), as_of=AS_OF, anchors=served().anchors), tmp_path, LABEL)
+        add(
+            Served(*(table.slice(0, 0) for table in serve(days=1)), as_of=AS_OF, anchors=served().anchors),
+            tmp_path,
+            LABEL,
+        )
     assert not list(tmp_path.iterdir())

@@ -91,3 +91,11 @@ def test_fault_is_refused_when_it_does_not_fit_the_table(fault, words):
 def test_share_is_refused_when_it_is_no_part():
     with pytest.raises(ValueError, match=r"share is 1\.5"):
         faults.drop_rows(TABLE, share=1.5, seed=0)
+
+
+def test_feedback_is_false_when_it_comes_after_the_end_of_the_day():
+    late = faults.delay_labels(TABLE, seconds=6 * 3600)
+    is_late = pc.greater_equal(pc.hour(TABLE["timestamp"]), 18)
+    assert not pc.any(late["clicked"].filter(is_late)).as_py()
+    assert late.filter(pc.invert(is_late)) == TABLE.filter(pc.invert(is_late))
+    assert late.drop_columns(["clicked"]) == TABLE.drop_columns(["clicked"])

@@ -62,8 +62,8 @@ def test_no_recall_is_told_when_no_graph_was_built():
 @pytest.mark.parametrize(
     ("config", "num_items", "expected"),
     [
-        ({}, 49_999, False),
-        ({}, 50_000, True),
+        ({}, 249_999, False),
+        ({}, 250_000, True),
         ({"hnsw_from": 10}, 10, True),
         ({"kind": "exact", "hnsw_from": 1}, 10**9, False),
         ({"kind": "hnsw"}, 2, True),
