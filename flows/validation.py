@@ -30,11 +30,13 @@ class Asked:
         subject: What they are, for messages.
         tables: The tables, by name.
         as_of: The moment that counts as now for them.
+        item_ids: Items that rows may refer to; None where the source or the lake has none.
     """
 
     subject: str
     tables: Mapping[str, pa.Table]
     as_of: datetime
+    item_ids: pa.ChunkedArray | None
 
 
 def ask(
@@ -55,7 +57,9 @@ def ask(
     chosen = {name: table for name, table in given.items() if not tables or name in tables}
     moments = given.get("interactions")
     now = datetime.now(UTC)
-    return Asked(subject, chosen, now if moments is None else moment_of(moments, now=now))
+    items = given.get("items")
+    item_ids = items[ITEM_ID] if items is not None and items.num_rows else None
+    return Asked(subject, chosen, now if moments is None else moment_of(moments, now=now), item_ids)
 
 
 def judge(asked: Asked, *, suites: Sequence[Path], docs: Path) -> dict[str, Any]:
@@ -65,7 +69,8 @@ def judge(asked: Asked, *, suites: Sequence[Path], docs: Path) -> dict[str, Any]
         DataError: A suite is missing or cannot be run.
     """
     named = load_suites(suites)
-    context = ValidationContext(as_of=asked.as_of, now=datetime.now(UTC))
+    known = None if "items" in asked.tables else asked.item_ids  # else its good rows alone may be referred to
+    context = ValidationContext(as_of=asked.as_of, now=datetime.now(UTC), item_ids=known)
     reports = validate_tables(asked.tables, context=context, docs_folder=docs, suites=named)
     tables = {
         name: {
@@ -94,10 +99,8 @@ def propose_suites(asked: Asked, *, folder: Path, is_forced: bool) -> list[Path]
     Raises:
         DataError: A suite is there already, no table has rows, or a required column is of a wrong type.
     """
-    items = asked.tables.get("items")
-    item_ids = items[ITEM_ID] if items is not None and items.num_rows else None
     texts = {
-        folder / f"{name}.py": propose(table, name, item_ids=item_ids)
+        folder / f"{name}.py": propose(table, name, item_ids=asked.item_ids)
         for name, table in asked.tables.items()
         if table.num_rows
     }

@@ -4,22 +4,26 @@ A form is given only where DuckDB and pandas agree on every value: a column of a
 of another kind than the column, or a pattern that two engines could read differently has none.
 """
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final, TypeAlias
 
 import pyarrow as pa
 
+from monitoring.compiled_sql import (
+    BOOLEAN,
+    FLOAT,
+    INTEGER,
+    MOMENT,
+    TEXT,
+    matches,
+    members,
+    missing,
+    outside,
+    quoted,
+    shown,
+)
 from monitoring.suite import Expectation
-
-FLOAT: Final = "float"
-INTEGER: Final = "integer"
-BOOLEAN: Final = "boolean"
-TEXT: Final = "text"
-MOMENT: Final = "moment"
 
 _METRICS: Final = {
     "expect_column_values_to_not_be_null": "column_values.nonnull",
@@ -39,10 +43,6 @@ _METRICS: Final = {
 }
 _WITHOUT_COLUMNS: Final = frozenset({"expect_table_row_count_to_be_between", "expect_table_columns_to_match_set"})
 _LEFT_TO_PANDAS: Final = ("row_condition", "condition_parser")
-_PLAIN_PATTERN: Final = re.compile(r"\^?(?:\[(?:[A-Za-z0-9 _](?:-[A-Za-z0-9])?|\\[trnfv])+\][*+?]?|[A-Za-z0-9 _])*\$?")
-_ONE_CLASS: Final = re.compile(r"\^\[([^\]]*)\][*+]\$")
-_EARLIEST: Final = "TIMESTAMPTZ '0001-01-01 00:00:00+00'"
-_LATEST: Final = "TIMESTAMPTZ '9999-12-31 23:59:59.999999+00'"
 
 
 @dataclass(frozen=True)
@@ -129,100 +129,23 @@ def form_of(metric: str, arguments: Mapping[str, object], schema: pa.Schema) -> 
     return _figure(metric.removeprefix("column."), column, family)
 
 
-def quoted(name: str) -> str:
-    """Return a column's name as SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def shown(sql: str, family: str) -> str:
-    """Return SQL of a value as it is shown: a moment in microseconds since 1970, within the years 1 to 9999."""
-    if family != MOMENT:
-        return sql
-    return f"CASE WHEN {sql} IS NOT NULL THEN epoch_us(least(greatest({sql}, {_EARLIEST}), {_LATEST})) END"
-
-
 def _map_form(metric: str, column: str, family: str, arguments: Mapping[str, object]) -> Form | None:
-    missing = _missing(column, family)
+    is_missing = missing(column, family)
     if metric == "unique":
-        return Repetition((column,), (family,), f"NOT ({missing})")
+        return Repetition((column,), (family,), f"NOT ({is_missing})")
     if metric == "nonnull":
-        return Condition(column, family, missing)
+        return Condition(column, family, is_missing)
     if metric == "null":
-        return Condition(column, family, f"NOT ({missing})")
+        return Condition(column, family, f"NOT ({is_missing})")
     if metric == "between":
-        unexpected = _outside(column, family, arguments)
+        unexpected = outside(column, family, arguments)
     elif metric in {"in_set", "not_in_set"}:
-        unexpected = _members(column, family, arguments.get("value_set"), is_wanted=metric == "in_set")
+        unexpected = members(column, family, arguments.get("value_set"), is_wanted=metric == "in_set")
     elif metric in {"match_regex", "not_match_regex"}:
-        unexpected = _matches(column, family, arguments.get("regex"), is_wanted=metric == "match_regex")
+        unexpected = matches(column, family, arguments.get("regex"), is_wanted=metric == "match_regex")
     else:
         return None
-    return None if unexpected is None else Condition(column, family, f"NOT ({missing}) AND {unexpected}")
-
-
-def _missing(column: str, family: str) -> str:
-    name = quoted(column)
-    return f"{name} IS NULL OR isnan({name})" if family == FLOAT else f"{name} IS NULL"
-
-
-def _outside(column: str, family: str, arguments: Mapping[str, object]) -> str | None:
-    low, high = arguments.get("min_value"), arguments.get("max_value")
-    if family not in {FLOAT, INTEGER, MOMENT} or (low is None and high is None):
-        return None
-    value = f"{quoted(column)}::DOUBLE" if family == INTEGER else quoted(column)
-    parts: list[str] = []
-    for bound, sign, strict in ((low, "<", "strict_min"), (high, ">", "strict_max")):
-        if bound is None:
-            continue
-        literal = _literal(bound, family)
-        if literal is None:
-            return None
-        parts.append(f"{value} {sign}{'=' if arguments.get(strict) else ''} {literal}")
-    if low is not None and high is not None and low > high:  # type: ignore[operator] # both are of the column's family
-        return None
-    return f"({' OR '.join(parts)})"
-
-
-def _members(column: str, family: str, values: object, *, is_wanted: bool) -> str | None:
-    if not isinstance(values, Sequence) or isinstance(values, str) or family == MOMENT:
-        return None
-    if family == INTEGER and not all(isinstance(value, int) for value in values):
-        return None
-    literals = [_literal(value, family, is_member=True) for value in values]
-    if any(literal is None for literal in literals):
-        return None
-    if not literals:
-        return "true" if is_wanted else "false"
-    return f"{quoted(column)} {'NOT ' if is_wanted else ''}IN ({', '.join(map(str, literals))})"
-
-
-def _matches(column: str, family: str, pattern: object, *, is_wanted: bool) -> str | None:
-    if family != TEXT or not isinstance(pattern, str) or not _is_plain(pattern):
-        return None
-    matches = f"regexp_matches({quoted(column)}, '{pattern}')"
-    bound = _first_above(pattern)
-    if bound is not None:  # comparing first is three times cheaper where hardly a value matches, as with blanks
-        matches = f"CASE WHEN {quoted(column)} < '{bound}' THEN {matches} ELSE false END"
-    return f"{'NOT ' if is_wanted else ''}({matches})"
-
-
-def _first_above(pattern: str) -> str | None:
-    """Return a text that every match of ``^[...]*$`` comes before: one above its last character; None otherwise."""
-    listed = _ONE_CLASS.fullmatch(pattern)
-    if listed is None:
-        return None
-    last = max(chr(code) for code in range(128) if re.match(f"[{listed.group(1)}]", chr(code)))
-    above = chr(ord(last) + 1)
-    return None if above in "'\x7f" else above
-
-
-def _is_plain(pattern: str) -> bool:
-    """Return whether a pattern has anchors, classes and characters alone, which every engine reads alike."""
-    try:
-        re.compile(pattern)
-    except re.error:
-        return False
-    return _PLAIN_PATTERN.fullmatch(pattern) is not None
+    return None if unexpected is None else Condition(column, family, f"NOT ({is_missing}) AND {unexpected}")
 
 
 def _compound(arguments: Mapping[str, object], schema: pa.Schema) -> Repetition | None:
@@ -234,12 +157,12 @@ def _compound(arguments: Mapping[str, object], schema: pa.Schema) -> Repetition 
     if ignored != "all_values_are_missing" or any(family is None for family in families):
         return None
     names, kinds = tuple(map(str, columns)), tuple(map(str, families))
-    considered = " OR ".join(f"NOT ({_missing(c, f)})" for c, f in zip(names, kinds, strict=True))
+    considered = " OR ".join(f"NOT ({missing(c, f)})" for c, f in zip(names, kinds, strict=True))
     return Repetition(names, kinds, considered)
 
 
 def _figure(metric: str, column: str, family: str) -> Figure | None:
-    name, filtered = quoted(column), f" FILTER (NOT ({_missing(column, family)}))"
+    name, filtered = quoted(column), f" FILTER (NOT ({missing(column, family)}))"
     if metric == "distinct_values.count":
         return Figure(f"count(DISTINCT {name}){filtered}", INTEGER)
     if metric in {"max", "min"} and family in {FLOAT, INTEGER, MOMENT}:
@@ -248,23 +171,6 @@ def _figure(metric: str, column: str, family: str) -> Figure | None:
         call = f"coalesce(sum({name}){filtered}, 0)" if metric == "sum" else f"avg({name}){filtered}"
         return Figure(call, family if metric == "sum" else FLOAT)
     return None
-
-
-def _literal(value: object, family: str, *, is_member: bool = False) -> str | None:
-    """Return a value as SQL, or None where it is of another family or not the same number as a float."""
-    if family == TEXT and isinstance(value, str) and "\0" not in value:
-        return "'" + value.replace("'", "''") + "'"
-    if family == BOOLEAN and isinstance(value, bool):
-        return str(value).lower()
-    if family == MOMENT and isinstance(value, datetime) and value.tzinfo is not None:
-        return f"TIMESTAMPTZ '{value.astimezone(UTC).isoformat(sep=' ')}'"
-    if family not in {FLOAT, INTEGER} or isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    if family == INTEGER and is_member:
-        return str(value) if -(2**63) <= value < 2**63 else None
-    if not math.isfinite(value) or float(value) != value:
-        return None
-    return f"{float(value)!r}::DOUBLE"
 
 
 def _family(schema: pa.Schema, column: object) -> str | None:

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 import pyarrow as pa
 
-from monitoring.compiled import MOMENT, Condition, Figure, Form, Repetition, quoted, shown
+from monitoring.compiled import Condition, Figure, Form, Repetition
+from monitoring.compiled_sql import MOMENT, quoted, shown
 from recmodels.data.interactions import connect
 
 if TYPE_CHECKING:

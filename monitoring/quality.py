@@ -12,7 +12,7 @@ from monitoring.checkpoint import Checked, run_checks
 from monitoring.data_docs import Summary, publish
 from monitoring.own_suites import CATALOGUE, Suites, load_suites
 from monitoring.suite import Failure, QualityConfig, ValidationContext
-from recmodels.data.schema import ITEM_ID
+from recmodels.data.schema import ITEM_ID, ITEMS
 from recmodels.errors import ValidationFailedError
 
 
@@ -87,8 +87,8 @@ def validate_tables(
     prepared: dict[str, Prepared] = {}
     for name in (*first, *(name for name in tables if name not in first)):
         prepared[name] = prepare(tables[name], name=name, context=context, suites=suites)
-        if name == "items" and context.item_ids is None and ITEM_ID in prepared[name].good.column_names:
-            context = replace(context, item_ids=prepared[name].good[ITEM_ID])
+        if name == "items" and context.item_ids is None:
+            context = replace(context, item_ids=_ids_of(prepared[name].good))
     batches = [batch for name in tables for batch in prepared[name].batches]
     now = context.now or context.as_of
     with TemporaryDirectory(prefix="everfeed-docs-") as folder:
@@ -113,6 +113,12 @@ def require(report: ValidationReport) -> None:
     if report.docs is not None:
         lines.append(f"Data Docs: {report.docs}")
     raise ValidationFailedError("\n".join(lines))
+
+
+def _ids_of(items: pa.Table) -> pa.ChunkedArray | None:
+    """Return the known item ids; None where the column is missing or of a wrong type, which stops `items` itself."""
+    is_usable = ITEM_ID in items.column_names and items.schema.field(ITEM_ID).type == ITEMS.field(ITEM_ID).type
+    return items[ITEM_ID] if is_usable else None
 
 
 def _report(prepared: Prepared, checked: tuple[Checked, ...]) -> ValidationReport:

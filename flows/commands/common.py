@@ -3,6 +3,7 @@
 import getpass
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,10 @@ from rich.console import Console
 from infra.settings import Settings
 from recmodels.errors import EverfeedError, StoreError
 
-screen = Console(stderr=True)
+_FILE_WIDTH = 160
+"""Columns of a table that goes to a file or a pipe, which wraps nothing."""
+
+screen = Console(stderr=True, width=None if sys.stderr.isatty() else _FILE_WIDTH)
 """Everything for a person goes to standard error; standard output holds JSON or nothing."""
 
 

@@ -99,8 +99,11 @@ class Edge:
         self._instruments.requests.add(path if route else UNKNOWN_PATH, str(answer.status))
         body = answer.body
         headers = [(b"content-type", answer.media_type), (b"content-length", b"%d" % len(body)), *answer.headers]
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        try:
+            await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+            await send({"type": "http.response.body", "body": body})
+        except RuntimeError as error:  # uvloop: a client that sent nonsense after its request was hung up on
+            _log.debug("answer not sent path=%s: %s", path if route else UNKNOWN_PATH, error)
 
     @property
     def operations(self) -> frozenset[tuple[str, str]]:

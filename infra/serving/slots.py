@@ -80,7 +80,7 @@ def load_model(bundles: Path, digest: str, *, histories: Sequence[UserHistory] =
         digest=digest,
         model=bundle.manifest.model,
         popular=popular,
-        batcher=Batcher(ranker, runs_inline=warmth.median_seconds < INLINE_SECONDS),
+        batcher=Batcher(ranker, runs_inline=warmth.median_cpu_seconds < INLINE_SECONDS),
         loaded_seconds=time.perf_counter() - began,
         blocked=_blocked_in(bundle),
     )

@@ -118,7 +118,7 @@ def test_children_of_a_service_are_stopped_when_it_is(settings: Settings, tmp_pa
         _until(lambda: note.exists() and note.read_text() != "")
         child = int(note.read_text())
         assert psutil.pid_exists(child)
-    assert _is_gone(child)
+    _until(lambda: _is_gone(child))
 
 
 def test_a_service_is_restarted_and_the_others_run_on_when_it_was_killed(stack: Stack, settings: Settings) -> None:

@@ -134,6 +134,16 @@ def test_validation_stops_with_its_own_message_when_a_table_is_unusable(
     assert report.good.num_rows + report.quarantined.num_rows == table.num_rows
 
 
+def test_references_are_not_judged_when_the_other_table_is_of_another_schema() -> None:
+    items = with_column(sample("items"), "item_id", pa.array([["i1"]] * ROWS))
+    reports = validate_tables({"items": items, "interactions": sample("interactions")}, context=context())
+    assert [f.message for f in reports["items"].failures if f.column == "item_id"] == [
+        "items.item_id: expected the type string, observed list<item: string>. "
+        "Convert the column where the source is read."
+    ]
+    assert reports["interactions"].passed
+
+
 def test_columns_are_named_in_a_warning_when_they_are_absent_or_unknown() -> None:
     table = TABLE.drop_columns(["query", "liked"]).append_column("day", TABLE["surface"])
     report = validate(table, name="interactions", context=context())
