@@ -1,4 +1,4 @@
-"""The demo's own code on a tenth of its users: real services on loopback, real HTTP, one process tree."""
+"""The whole demo, as `everfeed demo --exit --json` runs it: real services on loopback, real HTTP, one process tree."""
 
 import json
 import os
@@ -12,26 +12,29 @@ import pytest
 
 from tests.flows.homes import free_port
 
-_SERVICES = ("GATEWAY", "CONSOLE", "PREFECT", "MLFLOW")
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+
+_SERVICES = ("GATEWAY", "CONSOLE", "PREFECT", "MLFLOW", "EVIDENTLY")
 
 
 @pytest.fixture(scope="module")
 def demo(ml_100k_wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
-    """The summary of a demo on a tenth of the users, and its home."""
+    """The summary of the demo, which is printed as well, and its home."""
     home = tmp_path_factory.mktemp("demo")
     (home / "downloads").mkdir()
     (home / "downloads" / ml_100k_wheel.name).symlink_to(ml_100k_wheel.resolve())
     ports = {f"EVERFEED_{name}_PORT": str(free_port()) for name in _SERVICES}
-    command = (sys.executable, "-m", "flows.cli", "demo", "--exit", "--json", "--sample", "0.1", "--visitors", "4000")
+    command = (sys.executable, "-m", "flows.cli", "demo", "--exit", "--json")
     result = subprocess.run(
         command,
         env={**os.environ, **ports, "EVERFEED_HOME": str(home)},
         capture_output=True,
         text=True,
-        timeout=230,
+        timeout=580,
         check=False,
     )
     assert result.returncode == 0, result.stderr[-3000:]
+    print(result.stdout)
     return json.loads(result.stdout.splitlines()[-1]), home
 
 
@@ -42,17 +45,15 @@ def test_every_model_is_trained_measured_and_tracked(demo):
         assert 0 < model["ndcg_at_10"] < 1
         assert (home / "bundles" / model["digest"] / "manifest.json").exists()
         assert len(model["run_id"]) == 32
-    assert summary["data"]["users"] < 120
-    assert summary["data"]["interactions"] > 5_000
+    assert (summary["data"]["users"], summary["data"]["interactions"]) == (943, 100_000)
 
 
-def test_somebody_serves_and_the_canary_says_why(demo):
+def test_the_challenger_serves_and_the_canary_says_why(demo):
     summary, _ = demo
-    assert summary["champion"]["version"] >= 1
-    if summary["canary"] is not None:
-        assert summary["canary"]["verdict"] in {"promoted", "rolled_back"}
-        assert summary["canary"]["users_canary"] > 200
-        assert summary["canary"]["words"]
+    assert summary["champion"]["version"] > 1
+    assert (summary["canary"]["verdict"], summary["canary"]["rule"]) == ("promoted", "non_inferior")
+    assert summary["canary"]["users_canary"] >= 1000
+    assert "Promote by rule non_inferior" in summary["canary"]["words"]
 
 
 def test_bad_model_is_refused_and_rolled_back_when_it_is_forced(demo):
@@ -66,9 +67,12 @@ def test_bad_model_is_refused_and_rolled_back_when_it_is_forced(demo):
     assert summary["bad_model"]["rule"]
 
 
-def test_monitor_judges_every_figure_or_says_that_days_are_too_small(demo):
+def test_the_shift_is_found_and_told(demo):
     summary, home = demo
     assert summary["drift"]["figures"] >= 15
+    assert summary["drift"]["figure"] == "item_concentration"
+    assert summary["alert"]["delivered"]
+    assert summary["alert"]["received"] >= 1
     assert Path(summary["drift"]["report"]).exists()
     assert (home / "reports" / "data_docs" / "index.html").exists()
 
