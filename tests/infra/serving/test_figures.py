@@ -107,6 +107,7 @@ def test_never_reads_figures_that_are_half_written(memory: int) -> None:
         while not stop.is_set():
             for text in texts:
                 writer.publish(text)
+            stop.wait(0.001)  # a worker writes once a second: now and then a reader finds it at rest
 
     with ExitStack() as stack:
         thread = threading.Thread(target=write)
