@@ -173,12 +173,12 @@ def find_incident(outbox: Outbox, start: str) -> IncidentRecord:
         IncidentError: None does, or more than one.
     """
     found = [one for one in outbox.incidents(resolved_after=_EVER) if one.incident_id.startswith(start)]
-    if len(found) != 1 or not start:
-        names = ", ".join(one.incident_id for one in found[:5]) or "none"
-        raise IncidentError(
-            f"incident {start!r} is not one: {len(found)} begin like this ({names}). `everfeed alerts list --all` shows"
-            " those there are."
-        )
+    advice = "`everfeed alerts list --all` shows those there are."
+    if not start or not found:
+        raise IncidentError(f"no incident's id begins with {start!r}. {advice}")
+    if len(found) > 1:
+        names = ", ".join(one.incident_id for one in found[:5])
+        raise IncidentError(f"{len(found)} incidents' ids begin with {start!r} ({names}): give more of it. {advice}")
     return found[0]
 
 

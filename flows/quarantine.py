@@ -50,6 +50,12 @@ class Choice:
     event_ids: tuple[str, ...] = ()
     is_released: bool = False
 
+    @property
+    def words(self) -> str:
+        """What was asked for, as a message names it."""
+        asked = {"table": self.table, "batch": self.batch, "reason": self.reason, "event id": ", ".join(self.event_ids)}
+        return " and ".join(f"{name} {value!r}" for name, value in asked.items() if value) or "(no choice was made)"
+
 
 @dataclass(frozen=True)
 class Released:
@@ -164,8 +170,8 @@ def _only_table(rows: pa.Table, choice: Choice) -> str:
     names = pc.unique(rows[schema.TABLE]).to_pylist()
     if not names:
         raise DataError(
-            f"no quarantined row matches {choice!r}, or all of them were released. `everfeed quarantine list` names"
-            " batches and reasons."
+            f"no quarantined row matches {choice.words}, or all of them were released. `everfeed quarantine list`"
+            " names batches and reasons."
         )
     if len(names) > 1:
         raise DataError(f"the chosen rows are of {', '.join(names)}. Choose one table with --table.")

@@ -102,7 +102,10 @@ class Edge:
         try:
             await send({"type": "http.response.start", "status": answer.status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
-        except RuntimeError as error:  # uvloop: a client that sent nonsense after its request was hung up on
+        except RuntimeError as error:
+            if "handler is closed" not in str(error):
+                raise
+            # uvicorn hung up on a client that sent nonsense behind its request; uvloop says so by this type alone
             _log.debug("answer not sent path=%s: %s", path if route else UNKNOWN_PATH, error)
 
     @property

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import msgspec
@@ -239,3 +240,20 @@ def test_a_client_over_its_rate_is_refused_and_probes_are_not_counted() -> None:
             assert "EVERFEED_GATEWAY_RATE_PER_SECOND" in msgspec.json.decode(body)["error"]["what_to_do"]
 
         asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("words", "is_raised"),
+    [("unable to perform operation on <TCPTransport closed=True>; the handler is closed", False), ("a bug", True)],
+)
+def test_an_answer_that_cannot_be_sent_is_no_bug_when_the_server_hung_up(words: str, *, is_raised: bool) -> None:
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def send(_message: Any) -> None:
+        raise RuntimeError(words)
+
+    scope = {"type": "http", "method": "GET", "path": "/probe", "headers": [HOST], "client": ("127.0.0.1", 1)}
+    expected = pytest.raises(RuntimeError, match=words) if is_raised else nullcontext()
+    with expected:
+        asyncio.run(Served().edge(scope, receive, send))
