@@ -114,8 +114,8 @@ def test_group_is_silent_until_it_is_ended(everfeed, outbox):
         (("silence", "data", "--for", "0m", "--reason", "x"), "'0m' is no length"),
         (("silence", "data", "--for", "2 hours", "--reason", "x"), "'2 hours' is no length"),
         (("unsilence", "date"), "family 'date' is not known"),
-        (("ack", "nowhere"), "incident 'nowhere' is not one"),
-        (("show", "nowhere"), "incident 'nowhere' is not one"),
+        (("ack", "nowhere"), "no incident's id begins with 'nowhere'"),
+        (("show", "nowhere"), "no incident's id begins with 'nowhere'"),
         (("test", "nowhere"), "there is no channel 'nowhere'. Configured: log."),
     ],
 )
