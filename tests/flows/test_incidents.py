@@ -99,7 +99,7 @@ def test_incident_is_found_by_how_its_id_begins(outbox):
     assert find_incident(outbox, first[:8]).incident_id == first
     assert first != second
     for start in ("", "zz"):
-        with pytest.raises(IncidentError, match="no incident.s id begins with"):
+        with pytest.raises(IncidentError, match=r"no incident.s id begins with"):
             find_incident(outbox, start)
 
 
