@@ -8,6 +8,9 @@ from infra.database import open_database
 from infra.serving.app import create_app
 from tests.infra.gateway_home import SECRET, TOKEN, Home, serve
 
+# The server runs in this process: what its threads draw while a request is made up is not drawn by a strategy.
+pytestmark = pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies")
+
 
 @pytest.fixture(scope="module")
 def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
