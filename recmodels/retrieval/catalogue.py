@@ -18,6 +18,9 @@ from recmodels.data.schema import SAFETY, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN, Vocabulary
 from recmodels.retrieval.newcomers import Newcomers
 
+HIDDEN = np.int32(-(2**30))
+"""Whole-numbered score of what must not be shown, below every other."""
+
 _MOST_SHELVES = 16
 _ANY_SURFACE = -1
 
@@ -31,6 +34,11 @@ class Shelf:
     """
 
     penalties: NDArray[np.float32]
+
+    @cached_property
+    def ceilings(self) -> NDArray[np.int32]:
+        """(W,) most that a whole-numbered score may be: `HIDDEN` for an item that may not be shown."""
+        return np.where(self.penalties == 0, np.iinfo(np.int32).max, HIDDEN).astype(np.int32)
 
     @cached_property
     def share(self) -> float:

@@ -18,8 +18,9 @@ LEAST_ITEMS = 8192
 
 _MOST_CODES = 2**30  # an ONNX model stays below 2 GiB
 _BLOCK = 2**14  # vectors that are rounded at once
-_ZERO = 128  # both sides unsigned: signed ones saturate on processors without instructions for them
-_LARGEST = 127
+_ITEM_LEVELS = 127  # eight bits with a sign
+_QUERY_LEVELS = 63  # seven without: pairs of products, 2 x 127 x 127, then fit the 16 bits that old processors add in
+_ZERO = 64
 _OPSET, _IR = 20, 10
 _ROUNDING = 2.0**-24
 
@@ -29,12 +30,12 @@ class Coarse:
     """Scores of every item for B queries, in each row's own unit.
 
     Attributes:
-        scores: (B, V) float32.
+        scores: (B, V) int32.
         units: (B,) what a row's scores are to be multiplied by.
         errors: (B,) how far a score may then be from what single precision gives.
     """
 
-    scores: NDArray[np.float32]
+    scores: NDArray[np.int32]
     units: NDArray[np.float32]
     errors: NDArray[np.float32]
 
@@ -47,9 +48,9 @@ def suits(item_vectors: NDArray[np.float32]) -> bool:
 class CoarseScores:
     """Approximate inner products with all item vectors.
 
-    Every vector is rounded to whole multiples of its own step. By Cauchy-Schwarz that moves an inner product by at most
-    the query's length times the largest change of a vector, and the query's own rounding by its change times the
-    longest vector.
+    Item vectors are rounded to whole multiples of one step, so that their sums need no scaling to be compared, and each
+    query to multiples of its own. By Cauchy-Schwarz the first moves an inner product by at most the query's length
+    times the largest change of a vector, and the second by the query's change times the longest vector.
 
     Args:
         item_vectors: (V, D) float32, finite.
@@ -57,32 +58,32 @@ class CoarseScores:
 
     def __init__(self, item_vectors: NDArray[np.float32]) -> None:
         num_columns, size = item_vectors.shape
-        all_codes = np.empty((size, num_columns), dtype=np.uint8)
-        all_steps = np.empty(num_columns, dtype=np.float32)
+        self._step = _steps(np.abs(item_vectors).max(initial=0), _ITEM_LEVELS)
+        all_codes = np.empty((size, num_columns), dtype=np.int8)
         self._change = self._longest = 0.0
         for start in range(0, num_columns, _BLOCK):
             block = item_vectors[start : start + _BLOCK]
-            steps, codes = _rounded(block)
-            all_steps[start : start + _BLOCK], all_codes[:, start : start + _BLOCK] = steps, codes.T + _ZERO
-            self._change = max(self._change, float(_lengths(block - steps[:, None] * codes).max()))
+            codes = np.rint(block / self._step)
+            all_codes[:, start : start + _BLOCK] = codes.T
+            self._change = max(self._change, float(_lengths(block - self._step * codes).max()))
             self._longest = max(self._longest, float(_lengths(block).max()))
-        self._session = _compiled(all_codes, all_steps)
+        self._session = _compiled(all_codes)
 
     def of(self, queries: NDArray[np.float32]) -> Coarse:
         """Return the coarse scores of queries (B, D), which are finite."""
-        steps, codes = _rounded(queries)
+        steps = _steps(np.abs(queries).max(axis=1), _QUERY_LEVELS)
+        codes = np.rint(queries / steps[:, None])
         change = queries - steps[:, None] * codes
         rounding = 4 * queries.shape[1] * _ROUNDING * self._longest  # of sums in single precision
         errors = _lengths(change) * np.float32(self._longest) + _lengths(queries) * np.float32(self._change + rounding)
-        scores: NDArray[np.float32] = self._session.run(None, {"queries": (codes + _ZERO).astype(np.uint8)})[0]
-        return Coarse(scores, steps, errors)
+        scores: NDArray[np.int32] = self._session.run(None, {"queries": (codes + _ZERO).astype(np.uint8)})[0]
+        return Coarse(scores, steps * self._step, errors)
 
 
-def _rounded(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return each vector's step, (N,), and whole numbers from -127 to 127, (N, D) float32."""
-    largest = np.abs(vectors).max(axis=1)
-    steps = np.where(largest > 0, largest / np.float32(_LARGEST), np.float32(1))
-    return steps, np.clip(np.rint(vectors / steps[:, None]), -_LARGEST, _LARGEST)
+def _steps(largest: NDArray[np.float32], levels: int) -> NDArray[np.float32]:
+    """Return the step with which the largest number is the last level; 1 where all are zero."""
+    steps: NDArray[np.float32] = np.where(largest > 0, largest / np.float32(levels), np.float32(1))
+    return steps
 
 
 def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -90,22 +91,16 @@ def _lengths(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return lengths
 
 
-def _compiled(codes: NDArray[np.uint8], steps: NDArray[np.float32]) -> ort.InferenceSession:
-    nodes = [
-        helper.make_node("MatMulInteger", ["queries", "codes", "zero", "zero"], ["sums"]),
-        helper.make_node("Cast", ["sums"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["numbers", "steps"], ["scores"]),
-    ]
+def _compiled(codes: NDArray[np.int8]) -> ort.InferenceSession:
     size, num_columns = codes.shape
     graph = helper.make_graph(
-        nodes,
+        [helper.make_node("MatMulInteger", ["queries", "codes", "zero"], ["scores"])],
         "coarse",
         [helper.make_tensor_value_info("queries", TensorProto.UINT8, ["batch", size])],
-        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["batch", num_columns])],
+        [helper.make_tensor_value_info("scores", TensorProto.INT32, ["batch", num_columns])],
         [
-            numpy_helper.from_array(np.ascontiguousarray(codes), "codes"),
+            numpy_helper.from_array(codes, "codes"),
             numpy_helper.from_array(np.uint8(_ZERO).reshape(()), "zero"),
-            numpy_helper.from_array(steps, "steps"),
         ],
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", _OPSET)], ir_version=_IR)

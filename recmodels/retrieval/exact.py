@@ -1,7 +1,11 @@
 """Exact search: the best columns of a matrix of scores, in one order whatever the machine."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
+
+Number = TypeVar("Number", np.float32, np.int32)
 
 _LANES = 256
 _MOST_SCORES = 2**21  # of one pass: 8 MB, so that the passes over them find them in the cache
@@ -24,6 +28,39 @@ def top_columns(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
+def above(scores: NDArray[np.int32], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    """Return the columns of about the `width` largest scores of each row, in no order, and what no other exceeds.
+
+    Args:
+        scores: (B, V).
+        width: At least so many where there are as many and no ties.
+
+    Returns:
+        Columns, (B, C) int32 with C at least `width`, -1 where a row has fewer; and (B,) bounds: every column that is
+        not among a row's has at most this score.
+    """
+    step = max(1, _MOST_SCORES // max(scores.shape[1], 1))
+    parts = [_above(scores[start : start + step], width) for start in range(0, max(len(scores), 1), step)]
+    if len(parts) == 1:
+        return parts[0]
+    columns = np.full((len(scores), max(found.shape[1] for found, _ in parts)), -1, dtype=np.int32)
+    for start, (found, _) in zip(range(0, len(scores), step), parts, strict=True):
+        columns[start : start + len(found), : found.shape[1]] = found
+    return columns, np.concatenate([bounds for _, bounds in parts])
+
+
+def _above(scores: NDArray[np.int32], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+    batch, size = scores.shape
+    bounds = _low_bounds(scores, width)
+    places = np.flatnonzero(scores > bounds[:, None])
+    starts = np.searchsorted(places, size * np.arange(batch + 1))
+    counts = np.diff(starts)
+    columns = np.full((batch, int(counts.max(initial=width))), -1, dtype=np.int32)
+    row = np.repeat(np.arange(batch), counts)
+    columns[row, np.arange(len(places)) - starts[row]] = places - size * row
+    return columns, bounds
+
+
 def _top(scores: NDArray[np.float32], width: int) -> NDArray[np.int32]:
     batch, size = scores.shape
     bounds = _low_bounds(scores, width)[:, None]
@@ -42,7 +79,7 @@ def _top(scores: NDArray[np.float32], width: int) -> NDArray[np.int32]:
     return columns
 
 
-def _low_bounds(scores: NDArray[np.float32], width: int) -> NDArray[np.float32]:
+def _low_bounds(scores: NDArray[Number], width: int) -> NDArray[Number]:
     """Return for each row a score, (B,), that few columns exceed: `width` or more, or fewer where others equal it.
 
     The columns are dealt into lanes, and the answer is one of the lanes' maxima: the largest but `width`.
@@ -57,7 +94,7 @@ def _low_bounds(scores: NDArray[np.float32], width: int) -> NDArray[np.float32]:
     return _nth_largest(maxima, width + 1)
 
 
-def _nth_largest(values: NDArray[np.float32], n: int) -> NDArray[np.float32]:
+def _nth_largest(values: NDArray[Number], n: int) -> NDArray[Number]:
     place = values.shape[1] - n
     return np.partition(values, place, axis=1)[:, place]
 

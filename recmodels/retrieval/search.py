@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.data.vocabulary import PADDING
-from recmodels.retrieval.exact import top_columns
+from recmodels.retrieval.catalogue import HIDDEN
+from recmodels.retrieval.exact import above
 from recmodels.retrieval.wish import Wish
 from recmodels.scorers import EncoderScorer
 
@@ -71,12 +72,11 @@ def from_coarse(scorer: EncoderScorer, wish: Wish, queries: NDArray[np.float32])
         return None
     with np.errstate(over="ignore"):  # bounds that are not finite leave every list in doubt
         coarse = scorer.coarse.of(_finite(queries))
-    wish.hide(coarse.scores)
-    candidates = top_columns(coarse.scores, count)
-    worst = coarse.scores[np.arange(len(wish)), candidates[:, -1]]
-    bounds = worst * coarse.units + coarse.errors  # -inf where all that may be shown are candidates
+    wish.hide_coarse(coarse.scores)
+    candidates, others = above(coarse.scores, count)
+    bounds = np.where(others > HIDDEN, others * coarse.units + coarse.errors, -np.inf)
     words = "Coarse scores of every item that may be shown gave the ones to score in full."
-    found = _chosen(scorer, wish, queries, candidates, words=words)
+    found = _chosen(scorer, wish, queries, np.maximum(candidates, PADDING), words=words)
     is_certain = (found.scores[:, -1] > bounds) | (bounds == -np.inf)
     return replace(found, is_doubtful=found.is_doubtful | ~is_certain)
 

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import UNKNOWN
-from recmodels.retrieval.catalogue import Catalogue, Shelf
+from recmodels.retrieval.catalogue import HIDDEN, Catalogue, Shelf
 from recmodels.slates import Ask
 
 
@@ -59,6 +59,17 @@ class Wish:
                 scores[self.shelf_of == number] += shelf.penalties[start:end]
         inside = (self.columns >= start) & (self.columns < end)
         scores[self.rows[inside], self.columns[inside] - start] = -np.inf
+
+    def hide_coarse(self, scores: NDArray[np.int32]) -> None:
+        """Set what must not be shown to `HIDDEN`; of the vocabulary's columns, (B, V), changed in place."""
+        size = scores.shape[1]
+        if len(self.shelves) == 1:
+            np.minimum(scores, self.shelves[0].ceilings[:size], out=scores)
+        else:
+            for row, number in enumerate(self.shelf_of.tolist()):
+                np.minimum(scores[row], self.shelves[number].ceilings[:size], out=scores[row])
+        inside = self.columns < size
+        scores[self.rows[inside], self.columns[inside]] = HIDDEN
 
     def hide_candidates(self, scores: NDArray[np.float32], columns: NDArray[np.int32]) -> None:
         """Set candidates that must not be shown to -inf.

@@ -12,16 +12,17 @@ def vectors_and_queries(seed, *, items=400, size=8, queries=20):
     )
 
 
-def test_scores_are_exact_when_numbers_are_whole_and_reach_127():
+def test_scores_are_exact_when_numbers_are_whole_and_reach_the_last_level():
     vectors = np.array([[127, 0], [-127, 64], [1, 127]], np.float32)
-    coarse = CoarseScores(vectors).of(np.array([[127, -127], [0, 127]], np.float32))
-    assert (coarse.scores * coarse.units[:, None]).tolist() == (np.array([[1, -1], [0, 1]]) @ vectors.T * 127).tolist()
+    queries = np.array([[63, -63], [0, 63], [126, 2]], np.float32)
+    coarse = CoarseScores(vectors).of(queries)
+    assert (coarse.scores * coarse.units[:, None]).tolist() == (queries @ vectors.T).tolist()
 
 
-def test_a_vector_has_a_unit_of_its_own_when_another_is_much_longer():
-    vectors = np.array([[1e6, 0], [1e-6, 0], [0, -2e-6]], np.float32)
-    coarse = CoarseScores(vectors).of(np.array([[1, 1]], np.float32))
-    np.testing.assert_allclose(coarse.scores[0] * coarse.units, [1e6, 1e-6, -2e-6], rtol=1e-5)
+def test_sums_do_not_saturate_when_every_number_is_as_large_as_it_can_be():
+    vectors = np.full((2, 64), 5, np.float32) * np.array([[1], [-1]], np.float32)
+    coarse = CoarseScores(vectors).of(np.full((1, 64), 3, np.float32))
+    assert coarse.scores.tolist() == [[64 * 127 * 63, -64 * 127 * 63]]
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 300.0])

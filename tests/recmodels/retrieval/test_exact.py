@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmodels.retrieval.exact import top_columns
+from recmodels.retrieval.exact import above, top_columns
 
 
 def matrix(*rows):
@@ -35,3 +35,24 @@ def test_infinities_stand_at_the_ends_when_present():
 def test_the_order_is_that_of_sorting_pairs_when_many_scores_tie(k, values):
     expected = sorted(range(len(values)), key=lambda column: (-np.float32(values[column]), column))[:k]
     assert top_columns(matrix(values), k)[0].tolist() == expected
+
+
+@given(
+    values=st.lists(st.integers(-50, 50), min_size=1, max_size=3000),
+    width=st.integers(1, 40),
+)
+def test_every_column_left_out_is_at_most_the_bound_when_a_set_is_taken(values, width):
+    scores = np.array([values, values[::-1]], np.int32)
+    columns, bounds = above(scores, width)
+    for row, (found, bound) in enumerate(zip(columns, bounds, strict=True)):
+        taken = found[found >= 0]
+        assert (scores[row, taken] > bound).all()
+        assert (np.delete(scores[row], taken) <= bound).all()
+
+
+def test_at_least_the_width_is_taken_when_no_scores_tie():
+    rng = np.random.default_rng(0)
+    scores = np.stack([rng.permutation(30_000) for _ in range(80)]).astype(np.int32)  # more rows than one pass takes
+    columns, _ = above(scores, 100)
+    assert columns.shape[0] == 80
+    assert ((columns >= 0).sum(axis=1) >= 100).all()
