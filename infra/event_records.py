@@ -8,12 +8,13 @@ from typing import Final
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, text
 
 from infra.database import BigKey, Moment, metadata
 from recmodels.data.schema import ORIGIN_EVENT
 
 _JUDGED: Final = ("rollout_id", "arm", "user_key", "step")
+_IS_JUDGED: Final = text("rollout_id IS NOT NULL")
 _REQUEST_FIGURES: Final = (
     "timestamp",
     "num_items",
@@ -52,7 +53,9 @@ requests = Table(
     Column("origin", String, nullable=False),
     Column("batch", Integer),
     Column("segment_version", Integer),
-    Index("ix_requests_rollout", *_JUDGED, *_REQUEST_FIGURES),  # the judge's sums never touch the rows themselves
+    Index(  # the judge's sums never touch the rows themselves, and rows that nobody judges cost it nothing
+        "ix_requests_rollout", *_JUDGED, *_REQUEST_FIGURES, sqlite_where=_IS_JUDGED, postgresql_where=_IS_JUDGED
+    ),
     Index("ix_requests_batch", "batch", "timestamp"),
 )
 
@@ -74,7 +77,7 @@ outcomes = Table(
     Column("requested_at", BigInteger, nullable=False),
     Column("batch", Integer),
     Index("ix_outcomes_request", "request_id"),
-    Index("ix_outcomes_rollout", *_JUDGED, *_OUTCOME_FIGURES),
+    Index("ix_outcomes_rollout", *_JUDGED, *_OUTCOME_FIGURES, sqlite_where=_IS_JUDGED, postgresql_where=_IS_JUDGED),
     Index("ix_outcomes_batch", "batch"),
 )
 

@@ -19,6 +19,7 @@ from infra.rollouts import ModelReference, Serving
 from infra.serving.batching import Batcher
 from infra.serving.breaker import Breaker
 from infra.serving.fallback import PopularItems
+from infra.serving.footprint import give_back
 from infra.serving.warmup import UnfitModelError, warm_up
 from recmodels.assignment import Arm, arm_of
 from recmodels.bundle import Bundle, load_bundle
@@ -76,6 +77,7 @@ def load_model(bundles: Path, digest: str, *, histories: Sequence[UserHistory] =
     bundle = load_bundle(bundles, digest)
     ranker, popular = Ranker(bundle), PopularItems.of(bundle)
     warmth = warm_up(ranker, histories, popular=popular)
+    give_back()
     return LoadedModel(
         digest=digest,
         model=bundle.manifest.model,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from infra.rollouts import RolloutStore
@@ -28,7 +29,7 @@ POLL_SECONDS = 0.2
 RELOAD_SECONDS = 10.0
 """How long a model that could not be loaded is left alone before it is tried again."""
 
-_NO_ITEMS = SegmentItems(0, ITEMS.empty_table(), frozenset())
+_NO_ITEMS = SegmentItems(0, pa.Table.from_batches([], schema=ITEMS), frozenset())
 
 
 @dataclass(frozen=True)

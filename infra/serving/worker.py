@@ -14,6 +14,7 @@ from infra.database import open_database
 from infra.serving import figures, limits
 from infra.serving.app import create_app
 from infra.serving.figures import SharedFigures
+from infra.serving.footprint import keep_small
 from infra.serving.limits import RateLimiter
 from infra.serving.parent import UNUSABLE
 from infra.serving.server import DrainingServer
@@ -48,6 +49,7 @@ def main() -> int:
         sys.stderr.write(f"{error}\n")
         return UNUSABLE
     sys.setswitchinterval(_SWITCH_SECONDS)
+    keep_small()
     try:
         app = create_app(
             database,

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import repeat
 
 import numpy as np
 import pyarrow as pa
@@ -56,8 +57,7 @@ class Vocabulary:
             ``(E,)`` int32.
         """
         if isinstance(ids, list | tuple):
-            index = self._index
-            return np.fromiter((index.get(raw, UNKNOWN) for raw in ids), dtype=np.int32, count=len(ids))
+            return np.fromiter(map(self._index.get, ids, repeat(UNKNOWN)), dtype=np.int32, count=len(ids))
         values = ids if isinstance(ids, pa.Array | pa.ChunkedArray) else pa.array(np.asarray(ids), type=pa.string())
         found = pc.index_in(values, value_set=self._value_set)
         indices: NDArray[np.int32] = pc.fill_null(pc.add(found, FIRST_ITEM), UNKNOWN).to_numpy()

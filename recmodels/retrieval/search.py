@@ -18,7 +18,7 @@ _LEAST_SHARE = 0.5
 """Of the items on a shelf; where fewer may be shown, a graph would have to be searched for long."""
 _MOST_SHARE = 0.05
 """Of all items as candidates; where more are wanted, scoring all is as fast."""
-_COARSE_TIMES, _COARSE_MORE = 4, 96
+_COARSE_TIMES, _COARSE_MORE = 4, 32
 """Candidates by coarse scores, in lengths of the list and beside them: enough that hardly a list stays in doubt."""
 
 

@@ -21,6 +21,7 @@ import infra.events
 import infra.histories
 import infra.outbox
 import infra.releases
+import infra.retrains
 import infra.rollouts
 import infra.segments
 import infra.shadows

@@ -35,6 +35,16 @@ class Watched(Ranker):
         return super().recommend_many(asks, **options)  # type: ignore[arg-type]
 
 
+class Heavy(Watched):
+    """One that computes for as long as the other pauses."""
+
+    def recommend_many(self, asks: Sequence[Ask], **options: object) -> list[Slate]:  # type: ignore[override]
+        until = time.thread_time() + self._seconds
+        while time.thread_time() < until:
+            pass
+        return super().recommend_many(asks, **options)
+
+
 def ask(number: int) -> Ask:
     return Ask((f"film-{number:02d}",), None, 1)
 
@@ -72,10 +82,11 @@ def test_a_lone_request_is_ranked_in_the_next_turn_without_waiting(tmp_path: Pat
     assert ranker.batches == [1]
 
 
-def test_a_batch_is_no_larger_than_the_limit(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("inline", "limit"), [(True, "inline_limit"), (False, "limit")])
+def test_a_batch_is_no_larger_than_the_limit(tmp_path: Path, inline: bool, limit: str) -> None:
     ranker = Watched(tmp_path)
 
-    answers = asyncio.run(firsts(Batcher(ranker, runs_inline=True, limit=3), [4, 5, 6, 7, 8, 9, 10]))
+    answers = asyncio.run(firsts(Batcher(ranker, runs_inline=inline, **{limit: 3}), [4, 5, 6, 7, 8, 9, 10]))
 
     assert answers == [f"film-{number:02d}" for number in range(5, 12)]
     assert ranker.batches == [3, 3, 1]
@@ -159,10 +170,17 @@ def test_who_gave_up_while_waiting_is_not_ranked_for(tmp_path: Path) -> None:
 
 
 def test_a_batch_that_overruns_the_deadline_on_the_loop_moves_to_the_thread(tmp_path: Path) -> None:
-    batcher = Batcher(Watched(tmp_path, seconds=0.03), runs_inline=True, deadline_seconds=0.02)
+    batcher = Batcher(Heavy(tmp_path, seconds=0.03), runs_inline=True, deadline_seconds=0.02)
 
     first = asyncio.run(firsts(batcher, [4]))
 
     assert first == ["film-05"]  # the list is there, so it is given
     assert not batcher.runs_inline
     assert asyncio.run(firsts(batcher, [4])) == [TimeoutError]
+
+
+def test_a_pause_of_the_machine_moves_no_model_to_the_thread(tmp_path: Path) -> None:
+    batcher = Batcher(Watched(tmp_path, seconds=0.03), runs_inline=True, deadline_seconds=0.02)
+
+    assert asyncio.run(firsts(batcher, [4])) == ["film-05"]
+    assert batcher.runs_inline
