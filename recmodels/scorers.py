@@ -8,12 +8,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
-from scipy import sparse
 
 from recmodels.arrays import check_finite, read_arrays
 from recmodels.data.batches import pad
@@ -24,6 +23,9 @@ from recmodels.encoder_graph import Encoder
 from recmodels.errors import BundleError
 from recmodels.retrieval.coarse import CoarseScores, suits
 from recmodels.retrieval.graph import GRAPH, ItemGraph
+
+if TYPE_CHECKING:
+    from scipy import sparse  # 15 MB, which a process that serves an encoder does without
 
 __all__ = [
     "EncoderScorer",
@@ -107,7 +109,7 @@ class ItemItemScorer:
         history_length: Only the last so many events of a history count; 0 for all.
     """
 
-    weights: sparse.csr_array
+    weights: "sparse.csr_array"
     history_length: int = 0
     kind: str = field(default="item_item", init=False)
 
@@ -120,7 +122,7 @@ class ItemItemScorer:
         """Return (B, V); an empty history scores 0 everywhere, so that its ranking is by item index."""
         return _without_specials(self.sums(histories, self.weights))
 
-    def sums(self, histories: Histories, weights: sparse.csr_array) -> NDArray[np.float32]:
+    def sums(self, histories: Histories, weights: "sparse.csr_array") -> NDArray[np.float32]:
         """Return the sum of a table's rows over the distinct items of each history that count.
 
         Args:
@@ -157,6 +159,8 @@ class ItemItemScorer:
     @classmethod
     def load(cls, folder: Path) -> "ItemItemScorer":
         """Read what `save` wrote."""
+        from scipy import sparse
+
         arrays = read_arrays(
             folder / _ARRAYS, {"values": (np.float32, 1), "columns": (np.int32, 1), "offsets": (np.int64, 1)}
         )

@@ -34,7 +34,7 @@ def read_table(path: Path, *, rows: int, max_bytes: int) -> pa.Table:
     if strange := _codecs(header) - set(_CODECS):
         raise ValueError(f"{path.name}: it is packed by {', '.join(sorted(strange))}, expected {' or '.join(_CODECS)}")
     texts = [field.name for field in schema if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)]
-    folded = pq.read_table(path, read_dictionary=texts)
+    folded = pq.ParquetFile(path, read_dictionary=texts).read(use_threads=False)  # each thread would keep memory
     size = sum(_letters(column) for column in folded.columns if pa.types.is_dictionary(column.type))
     if size > max_bytes:
         raise ValueError(f"{path.name}: its texts take {size} bytes, at most {max_bytes} are given to one bundle")

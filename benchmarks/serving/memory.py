@@ -17,7 +17,7 @@ _LIMIT = 0.5
 
 def measure(plan: Plan) -> list[Row]:
     """Measure the gateway, MLflow's server with the model in torch, and MLflow's server with the bundle."""
-    template = homes.prepare(plan, items=plan.size(100_000, 5_000), index="hnsw")
+    template = homes.prepare(plan, items=plan.size(100_000, 5_000))
     home = homes.copy(template, plan.work / "memory")
     total = plan.size(2_000, 100)
     with gateway(home.folder) as server:

@@ -1,11 +1,15 @@
 """What of a history a model can use: the events of items that are in its catalogue."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import FIRST_ITEM
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 def known_items(histories: Histories) -> Histories:
@@ -28,8 +32,10 @@ def is_blank(histories: Histories) -> NDArray[np.bool_]:
     return blank
 
 
-def item_matrix(histories: Histories, vocabulary_size: int) -> sparse.csr_array:
+def item_matrix(histories: Histories, vocabulary_size: int) -> "sparse.csr_array":
     """Return which items each history holds, (B, V) CSR of float32 ones; repeats count once, unknown items not."""
+    from scipy import sparse  # 15 MB, which a process that serves an encoder does without
+
     row, column = distinct_items(histories, vocabulary_size)
     offsets = np.searchsorted(row, np.arange(len(histories) + 1))
     ones = np.ones(len(row), dtype=np.float32)

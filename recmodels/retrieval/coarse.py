@@ -17,7 +17,7 @@ LEAST_ITEMS = 8192
 """Fewer vectors of 64 numbers fit a core's own cache, and scoring all in full takes no longer."""
 
 _MOST_CODES = 2**30  # an ONNX model stays below 2 GiB
-_BLOCK = 2**14  # vectors that are rounded at once
+_BLOCK = 2**12  # vectors that are rounded at once
 _ITEM_LEVELS = 127  # eight bits with a sign
 _QUERY_LEVELS = 63  # seven without: pairs of products, 2 x 127 x 127, then fit the 16 bits that old processors add in
 _ZERO = 64
@@ -107,4 +107,5 @@ def _compiled(codes: NDArray[np.int8]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.enable_cpu_mem_arena = False  # it would keep the largest batch of scores for good
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -1,6 +1,6 @@
 """Approximate search over item vectors: FAISS's graph of near items, kept as plain arrays that are checked when read.
 
-FAISS's own file format is not used: its reader does not return from some files that were tampered with, and it would
+FAISS is imported where it is used: 13 MB that a process without a graph does without. Its own file format is not used: its reader does not return from some files that were tampered with, and it would
 keep the vectors a second time.
 """
 
@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import faiss
 import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import save_file
@@ -51,6 +50,8 @@ class ItemGraph:
     _graph: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
+        import faiss
+
         graph = _empty_graph(self.vectors, self.links)
         _check(self, most_levels=graph.hnsw.cum_nneighbor_per_level.size() - 1)
         faiss.copy_array_to_vector(self.levels, graph.hnsw.levels)
@@ -69,6 +70,8 @@ class ItemGraph:
             vectors: (N, D) of the items alone; N at least 1.
             config: Of the graph.
         """
+        import faiss
+
         graph = _empty_graph(vectors, config.hnsw_m)
         graph.hnsw.efConstruction = config.ef_construction
         with one_thread():
@@ -84,6 +87,8 @@ class ItemGraph:
             queries: (B, D) finite.
             count: How many; a search considers at least as many candidates.
         """
+        import faiss
+
         longer = np.zeros((len(queries), queries.shape[1] + 1), dtype=np.float32)
         longer[:, :-1] = queries
         settings = faiss.SearchParametersHNSW(efSearch=max(self.ef_search, count))  # type: ignore[attr-defined]
@@ -115,6 +120,8 @@ class ItemGraph:
 @contextmanager
 def one_thread() -> Iterator[None]:
     """Keep FAISS to this thread: it is a number of the calling thread, put back after the call, and of nobody else."""
+    import faiss
+
     before = faiss.omp_get_max_threads()
     faiss.omp_set_num_threads(1)
     try:
@@ -126,6 +133,8 @@ def one_thread() -> Iterator[None]:
 def _empty_graph(vectors: NDArray[np.float32], links: int) -> Any:
     if not 2 <= links <= 256:
         raise ValueError(f"{GRAPH}: {links} links an item, expected 2 to 256")
+    import faiss
+
     return faiss.IndexHNSWFlat(vectors.shape[1] + 1, links, faiss.METRIC_L2)
 
 

@@ -2,18 +2,21 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from scipy import sparse
 
 from recmodels.bundle import Bundle
 from recmodels.data.histories import Histories
 from recmodels.data.schema import CATEGORY, CREATOR_ID, ITEM_ID
 from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
 from recmodels.scorers import EncoderScorer, ItemItemScorer, StaticScorer, is_blank
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,14 +35,14 @@ class Newcomers:
     version: int
     item_ids: NDArray[np.str_]
     items: pa.Table
-    groups: sparse.csr_array
+    groups: "sparse.csr_array"
     group_of: NDArray[np.int64]
 
     def __len__(self) -> int:
         return len(self.item_ids)
 
     @property
-    def weights(self) -> sparse.csr_array:
+    def weights(self) -> "sparse.csr_array":
         """The neighbours of each new item, (M, V) CSR; rows sum to 1."""
         return self.groups[self.group_of]
 
@@ -61,6 +64,8 @@ def attach(bundle: Bundle, items: pa.Table, *, version: int) -> Newcomers:
             counts.
         version: Of the segment that the items come from.
     """
+    from scipy import sparse
+
     fresh = _latest(items.filter(pa.array(bundle.vocabulary.encode(items[ITEM_ID]) == UNKNOWN)))
     known, size = bundle.items, bundle.vocabulary.size
     creators = _Label.of(known[CREATOR_ID], fresh[CREATOR_ID], size)
@@ -90,7 +95,7 @@ class NewcomerScores:
         if isinstance(scorer, EncoderScorer):
             self._vectors = groups @ scorer.item_vectors  # (G, D)
         elif isinstance(scorer, ItemItemScorer):
-            self._table = sparse.csr_array(scorer.weights @ groups.T)  # (V, G)
+            self._table = (scorer.weights @ groups.T).tocsr()  # (V, G)
         elif isinstance(scorer, StaticScorer):
             self._static = groups @ scorer.scores  # (G,)
 
@@ -117,11 +122,13 @@ class NewcomerScores:
 
 @dataclass(frozen=True, eq=False)
 class _Label:
-    means: sparse.csr_array  # (C, V) evenly over the known items of each value
+    means: "sparse.csr_array"  # (C, V) evenly over the known items of each value
     row: NDArray[np.int64]  # (M,) the value of each new item, -1 where no known item has it
 
     @classmethod
     def of(cls, known: pa.Array, fresh: pa.Array, size: int) -> "_Label":
+        from scipy import sparse
+
         values = pc.unique(known.drop_null())
         own = pc.fill_null(pc.index_in(known, value_set=values), -1).to_numpy()
         row = pc.fill_null(pc.index_in(fresh, value_set=values, skip_nulls=True), -1).to_numpy()
