@@ -1,7 +1,7 @@
 """Approximate search over item vectors: FAISS's graph of near items, kept as plain arrays that are checked when read.
 
-FAISS is imported where it is used: 13 MB that a process without a graph does without. Its own file format is not used: its reader does not return from some files that were tampered with, and it would
-keep the vectors a second time.
+FAISS is imported where it is used: 13 MB that a process without a graph does without. Its own file format is not used:
+its reader does not return from some files that were tampered with, and it would keep the vectors a second time.
 """
 
 from collections.abc import Iterator
