@@ -58,7 +58,7 @@ WORDS = {
 """What the load says."""
 GOOD = Animal("good", "the champion with weights that differ in the last digits", lambda world: _nearly(world))
 
-pytestmark = pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore:overflow encountered:RuntimeWarning")]
 
 
 def _nearly(world: World) -> str:
