@@ -27,7 +27,7 @@ class Found:
     """Lists from candidates.
 
     Attributes:
-        candidates: (B, C) int32 items that were scored, in no order; 0 where there are fewer.
+        candidates: (B, C) int32 items that were scored, in ascending order; 0 where there are fewer.
         items: (B, k) int32 the best of them that may be shown; 0 where there are fewer.
         scores: (B, k) float32, as if all items had been scored; -inf where there are fewer.
         is_doubtful: (B,) fewer than k may be shown, or an item that is no candidate could be better.
@@ -56,7 +56,7 @@ def from_graph(scorer: EncoderScorer, wish: Wish, queries: NDArray[np.float32]) 
     count = math.ceil((wish.k + left_out) / share) + _MARGIN
     if count > _MOST_SHARE * scorer.vocabulary_size:
         return None
-    candidates = scorer.graph.search(_finite(queries), count)
+    candidates = np.sort(scorer.graph.search(_finite(queries), count), axis=1)
     found = _chosen(scorer, wish, queries, candidates, words="The graph gave the items near the history.")
     is_short = found.scores[:, -1] == -np.inf
     return replace(found, is_doubtful=found.is_doubtful | is_short)
@@ -95,11 +95,14 @@ def _chosen(
     *,
     words: str,
 ) -> Found:
-    """Score candidates (B, C) in full and take the best; a row with a score that is not finite is in doubt."""
+    """Score candidates (B, C) in full and take the best; a row with a score that is not finite is in doubt.
+
+    Candidates come in ascending order, so that a stable sort leaves a tie to the smaller one; padding stands anywhere.
+    """
     scores = np.einsum("bcd,bd->bc", scorer.item_vectors[candidates], queries)
     is_finite = np.all(np.isfinite(scores), axis=1)
     wish.hide_candidates(scores, candidates)
-    order = np.lexsort((candidates, -scores))[:, : wish.k]
+    order = np.argsort(-scores, axis=1, kind="stable")[:, : wish.k]
     rows = np.arange(len(wish))[:, None]
     items, best = candidates[rows, order], scores[rows, order]
     return Found(candidates, np.where(best > -np.inf, items, PADDING), best, ~is_finite, words)
