@@ -117,7 +117,7 @@ def judge(past: pa.Table, current: pa.Table, items: pa.Table) -> Judgement:
     """Judge every day, each by those before it."""
     figures = daily_figures(pa.concat_tables([past, current]), items, config=FiguresConfig(window_days=1))
     kept = {key: one for key, one in figures.series.items() if one.name not in _LOOKS_BACK}
-    config = DriftConfig(has_weekly_term=False)
+    config = DriftConfig(has_weekly_term=False, distinct_days=TAUGHT_DAYS)
     return judge_figures(replace(figures, series=kept), config)
 
 

@@ -1,8 +1,9 @@
 """What a monitor run costs on a day of a million interactions: `python -m benchmarks.monitor_day`.
 
-Both worlds are synthetic: 60 days, the newest of 1,000,000 rows after days of 10,000; and 60 days of `--rows` each,
-where `MonitorConfig.rows` bounds what is read. The run is the flow's judging and its reports, without a Prefect server,
-in a process of its own over a lake of its own.
+Both worlds are synthetic: 60 days, the newest of 1,000,000 events after days of 10,000; and 60 days of `--rows` each,
+where `MonitorConfig.rows` bounds what is read. Each day has as many impressions as events, and an outcome for one in
+twenty. The run is the flow's judging and its reports, without a Prefect server, in a process of its own over a lake of
+its own.
 """
 
 import argparse
@@ -28,6 +29,8 @@ MOST_SECONDS = 60.0
 MOST_MB = 2048.0
 DAYS = 60
 _DAY = 86_400_000_000
+_LIST = 10
+_SHOWN_A_CLICK = 20
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,8 @@ class Cost:
 
     Attributes:
         world: What was in the lake.
-        rows: Rows in the lake.
-        share: Share of the users that was read.
+        rows: Events in the lake; there are as many impressions.
+        share: Share of the users whose events were read.
         figures: Figures judged.
         judge_seconds: CPU of the judging.
         cpu_seconds: CPU of the whole process, imports and reports included.
@@ -94,15 +97,22 @@ def measure(name: str, counts: list[int]) -> Cost:
 
 
 def write_lake(path: Path, counts: list[int], *, seed: int = 0) -> None:
-    """Write events with so many rows a day, and their items, day by day."""
+    """Write so many events and impressions a day, what came of these, and the items, day by day."""
     lake, rng = Lake(str(path)), np.random.default_rng(seed)
-    items = {schema.ITEM_ID: [f"i{n}" for n in range(20_000)], schema.CATEGORY: [f"k{n % 12}" for n in range(20_000)]}
+    items: dict[str, object] = {
+        schema.ITEM_ID: [f"i{n}" for n in range(20_000)],
+        schema.CATEGORY: [f"k{n % 12}" for n in range(20_000)],
+    }
     items |= {schema.CREATOR_ID: [f"c{n % 900}" for n in range(20_000)], schema.SAFETY: ["ok"] * 20_000}
     lake.replace("items", _in_schema(items, schema.ITEMS, 20_000))
-    first = datetime(2026, 1, 1, tzinfo=UTC)
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today - timedelta(days=len(counts))
     for number, count in enumerate(counts):
         day = first + timedelta(days=number)
         lake.append("interactions", _events(day, number, count, rng))
+        impressions = _impressions(day, number, count, rng)
+        lake.append("impressions", impressions)
+        lake.append("outcomes", _outcomes(impressions, number))
 
 
 def run(home: Path) -> dict[str, float]:
@@ -125,20 +135,68 @@ def run(home: Path) -> dict[str, float]:
 
 
 def _events(day: datetime, number: int, count: int, rng: np.random.Generator) -> pa.Table:
-    start = int(day.timestamp() * 1e6)
-    item = (20_000 * rng.random(count) ** 3).astype(np.int64)
     columns: dict[str, object] = {
         schema.EVENT_ID: np.char.add(f"{number}-", np.arange(count).astype(str)).tolist(),
         schema.USER_ID: np.char.add("u", rng.integers(count // 8, size=count).astype(str)).tolist(),
-        schema.ITEM_ID: np.char.add("i", item.astype(str)).tolist(),
-        schema.TIMESTAMP: pa.array(start + np.sort(rng.integers(_DAY, size=count)), pa.timestamp("us", tz="UTC")),
-        schema.SURFACE: np.asarray(["video", "live", "search"])[rng.choice(3, size=count, p=(0.6, 0.3, 0.1))].tolist(),
+        schema.ITEM_ID: _items(count, rng),
+        schema.TIMESTAMP: _times(day, count, rng),
+        schema.SURFACE: _surfaces(count, rng),
         schema.WATCH_SECONDS: np.exp(2 + rng.normal(size=count)),
         schema.CLICKED: rng.random(count) < 0.3,
         schema.LIKED: rng.random(count) < 0.05,
         schema.ORIGIN: ["event"] * count,
     }
     return _in_schema(columns, schema.INTERACTIONS, count)
+
+
+def _impressions(day: datetime, number: int, count: int, rng: np.random.Generator) -> pa.Table:
+    """Return lists of ten items, shown by the champion."""
+    request = np.repeat(np.arange(-(-count // _LIST)), _LIST)[:count]
+    key = rng.integers(count // 8, size=request[-1] + 1)[request]
+    columns: dict[str, object] = {
+        schema.REQUEST_ID: [f"{number:011x}-{one:020x}" for one in request.tolist()],  # as long as the gateway's
+        schema.TIMESTAMP: _times(day, count, rng),
+        schema.USER_KEY: [f"{one * 2654435761 % 16**8:08x}{one:024x}" for one in key.tolist()],
+        schema.SURFACE: _surfaces(count, rng),
+        schema.MODEL_VERSION: ["1"] * count,
+        schema.ARM: ["champion"] * count,
+        schema.POSITION: np.arange(count) % _LIST,
+        schema.ITEM_ID: _items(count, rng),
+        schema.SCORE: rng.random(count),
+        schema.PROPENSITY: np.ones(count),
+        schema.IS_FALLBACK: np.zeros(count, dtype=bool),
+        schema.LATENCY_SECONDS: np.exp(rng.normal(-5, 0.3, size=request[-1] + 1))[request],
+        schema.ORIGIN: ["event"] * count,
+    }
+    return _in_schema(columns, schema.IMPRESSIONS, count)
+
+
+def _outcomes(impressions: pa.Table, number: int) -> pa.Table:
+    clicked = impressions.take(pa.array(np.arange(0, impressions.num_rows, _SHOWN_A_CLICK)))
+    columns: dict[str, object] = {
+        **{name: clicked[name] for name in (schema.REQUEST_ID, schema.ITEM_ID, schema.TIMESTAMP)},
+        schema.EVENT_ID: [f"{number}-{n}" for n in range(clicked.num_rows)],
+        schema.KIND: [schema.CLICKED] * clicked.num_rows,
+        schema.VALUE: np.ones(clicked.num_rows),
+    }
+    arrays = [columns[field.name] for field in schema.OUTCOMES]
+    return pa.table(arrays, schema=schema.OUTCOMES)
+
+
+def _items(count: int, rng: np.random.Generator) -> list[str]:
+    item = (20_000 * rng.random(count) ** 3).astype(np.int64)
+    names: list[str] = np.char.add("i", item.astype(str)).tolist()
+    return names
+
+
+def _surfaces(count: int, rng: np.random.Generator) -> list[str]:
+    names: list[str] = np.asarray(["video", "live", "search"])[rng.choice(3, size=count, p=(0.6, 0.3, 0.1))].tolist()
+    return names
+
+
+def _times(day: datetime, count: int, rng: np.random.Generator) -> pa.Array:
+    micros = int(day.timestamp() * 1e6) + np.sort(rng.integers(_DAY, size=count))
+    return pa.array(micros, pa.timestamp("us", tz="UTC"))
 
 
 def _in_schema(columns: dict[str, object], target: pa.Schema, size: int) -> pa.Table:

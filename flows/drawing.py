@@ -12,18 +12,22 @@ import pyarrow.compute as pc
 from prefect.artifacts import create_markdown_artifact
 from pydantic import BaseModel, ConfigDict
 
+from flows.clock import utc_now
 from flows.observed import Window
 from flows.wiring import Platform, platform
 from monitoring.drift.report import write_report
 from monitoring.drift.served import Served
 from monitoring.drift.served_report import add_embedding_report, add_served_report
-from monitoring.drift.workspace import Label
+from monitoring.drift.workspace import KeepConfig, Label, prune
+from monitoring.incidents import incident_from
 from monitoring.result import CheckResult, Status
 from recmodels.data.schema import TIMESTAMP
 from recmodels.errors import DataError
 
-_BEFORE_DAYS = 35
+DRAWN_DAYS = 35
 """Days before the newest event that the newest days are drawn beside."""
+DRAWN_ROWS = 1_000_000
+"""Events and impressions, each, that are enough to draw from: a report shows a sample of them."""
 _TAG = "everfeed.drift_report"
 
 
@@ -40,19 +44,22 @@ class Drawn(BaseModel):
     """Why a report was not drawn, in words."""
 
 
-def draw_reports(home: Platform, window: Window, served: Served | None) -> Drawn:
+def draw_reports(home: Platform, window: Window, served: Served | None, config: KeepConfig | None = None) -> Drawn:
     """Draw data drift, and what was served and where its items lie; tag the champion's version with the link.
+
+    Reports of earlier runs that are kept no longer are deleted; what people were told of an open incident stays.
 
     Args:
         home: The stores.
         window: Events before the newest days, and of the newest days.
         served: What the gateway showed; None for none.
+        config: Which reports are kept.
     """
-    folder = home.settings.reports
+    folder, now = home.settings.reports, utc_now()
     champion = home.rollouts.champion()
-    label = Label(window.as_of, model_version=str(champion.version) if champion else "")
+    label = Label(window.as_of, model_version=str(champion.version) if champion else "", drawn_at=now)
     missing: list[str] = []
-    start = pa.scalar(window.as_of - timedelta(days=_BEFORE_DAYS))
+    start = pa.scalar(window.as_of - timedelta(days=DRAWN_DAYS))
     before = window.reference.filter(pc.greater_equal(window.reference[TIMESTAMP], start))
 
     def data() -> str:
@@ -75,6 +82,7 @@ def draw_reports(home: Platform, window: Window, served: Served | None) -> Drawn
         project = _drawn(lambda: add(served, home.settings.drift_workspace, label), "embeddings", missing) or project
     if champion is not None and project and champion.version is not None:
         home.registry.tag(champion.version, {_TAG: project_link(home, project)})
+    prune(home.settings.drift_workspace, config or KeepConfig(), now=now, linked=_told_at(home))
     return Drawn(report=path, project=project, missing=tuple(missing))
 
 
@@ -101,6 +109,12 @@ def describe(
         markdown=f"# {as_of:%Y-%m-%d}: {heading}\n\n{' '.join(reasons)}\n\n{rows}\n{absent}\n{' | '.join(links)}\n",
         description="What moved",
     )
+
+
+def _told_at(home: Platform) -> list[datetime]:
+    """Return when open incidents opened, and when people were last told of them."""
+    opened = [incident_from(record.document) for record in home.outbox.incidents()]
+    return [moment for one in opened for moment in (one.opened_at, one.told_at) if moment is not None]
 
 
 def _drawn(draw: Callable[[], str], name: str, missing: list[str]) -> str:

@@ -1,5 +1,6 @@
 """What the monitor reads: events and impressions up to now, bounded in rows whatever the traffic."""
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -11,11 +12,18 @@ import pyarrow.parquet as pq
 
 from flows.wiring import Platform
 from infra.lake import Lake
-from monitoring.drift.served import Anchors, Served
+from monitoring.drift.served import Anchors, Served, shown_by_champions
 from recmodels.bundle import load_bundle
-from recmodels.data.schema import ORIGIN_EVENT, TIMESTAMP
+from recmodels.data import schema
+from recmodels.data.schema import TABLES, TIMESTAMP
 from recmodels.errors import BundleError, StoreError
 from recmodels.scorers import EncoderScorer
+
+_ROWS_AT_ONCE = 1_000_000
+_NOT_READ = frozenset({schema.EVENT_ID, schema.ORIGIN})
+"""Columns of events that no figure is made of; neither is ever null."""
+_NOT_SHOWN = frozenset({schema.QUERY, schema.ROLLOUT_ID, schema.STEP, schema.SEGMENT_VERSION})
+"""Columns of impressions that no figure is made of and that may be missing."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +47,9 @@ class Window:
         return newest
 
 
-def read_window(home: Platform, *, extra: Path | None, days: int, history_days: int, rows: int) -> Window:
+def read_window(
+    home: Platform, *, extra: Path | None, days: int, history_days: int, rows: int, rows_at_once: int = _ROWS_AT_ONCE
+) -> Window:
     """Read the newest `days` days and the `history_days` before them, of as many users as make about `rows` rows.
 
     Args:
@@ -48,6 +58,7 @@ def read_window(home: Platform, *, extra: Path | None, days: int, history_days: 
         days: Length of the current part.
         history_days: Length of the reference, at most.
         rows: Most rows, about.
+        rows_at_once: About as many are sorted at a time.
 
     Raises:
         StoreError: Nothing was ingested yet.
@@ -59,24 +70,39 @@ def read_window(home: Platform, *, extra: Path | None, days: int, history_days: 
         raise StoreError(f"the lake at {home.settings.lake} holds no interactions. Ingest with `everfeed run`.")
     first = max(counts) - timedelta(days=days + history_days)
     share = _share(counts, first, rows)
-    table = home.lake.read("interactions", start=_midnight(first), share=share)
+    table = _read_in_parts(
+        home.lake, "interactions", counts, first, share=share, left_out=_NOT_READ, rows_at_once=rows_at_once
+    )
     if extra is not None:
-        table = pa.concat_tables([table, pq.read_table(extra)], promote_options="default")
-    start = pa.scalar(pc.max(table[TIMESTAMP]).as_py() - timedelta(days=days))
-    is_new = pc.greater_equal(table[TIMESTAMP], start)
-    return Window(table.filter(pc.invert(is_new)), table.filter(is_new), share)
+        replayed = pq.read_table(extra)
+        replayed = replayed.select([name for name in replayed.column_names if name not in _NOT_READ])
+        table = pa.concat_tables([table, replayed], promote_options="default").sort_by(TIMESTAMP)
+    start = pc.max(table[TIMESTAMP]).as_py() - timedelta(days=days)
+    old = int(pc.sum(pc.less(table[TIMESTAMP], pa.scalar(start))).as_py())
+    return Window(table.slice(0, old), table.slice(old), share)
 
 
 def read_served(home: Platform, *, now: datetime, history_days: int, rows: int) -> Served:
-    """Read what was served in the last `history_days` days, from the lake and what waits to move there."""
+    """Read what champions served in the last `history_days` days, from the lake and what waits to move there."""
     since = now - timedelta(days=history_days)
-    share = 1.0
+    share, shown = 1.0, schema.IMPRESSIONS.empty_table()
     if home.lake.version("impressions") is not None:
-        share = _share(home.lake.daily_counts("impressions"), since.date(), rows)
-    waiting = home.events.waiting(origin=ORIGIN_EVENT, share=share)
+        counts = home.lake.daily_counts("impressions")
+        share = _share(counts, since.date(), rows)
+        shown = _read_in_parts(
+            home.lake,
+            "impressions",
+            counts,
+            since.date(),
+            share=share,
+            left_out=_NOT_SHOWN,
+            rows_at_once=_ROWS_AT_ONCE,
+            keep=shown_by_champions,
+        )
+    waiting = home.events.waiting(origin=schema.ORIGIN_EVENT, share=share)
     return Served(
-        impressions=_with_lake(home.lake, "impressions", waiting.impressions, since=since, share=share),
-        outcomes=_with_lake(home.lake, "outcomes", waiting.outcomes, since=since, share=1.0),
+        impressions=_in_order(shown, shown_by_champions(waiting.impressions)),
+        outcomes=_with_lake(home.lake, "outcomes", waiting.outcomes, since=since),
         as_of=now,
         champion_days=[one.since.date() for one in home.rollouts.history()[1:]],
         anchors=_anchors(home),
@@ -89,6 +115,48 @@ def rows_since(lake: Lake, moment: datetime, *, extra: Path | None) -> int:
     return more + sum(count for day, count in lake.daily_counts("interactions").items() if day >= moment.date())
 
 
+def _read_in_parts(
+    lake: Lake,
+    table_name: str,
+    counts: dict[date, int],
+    first: date,
+    *,
+    share: float,
+    left_out: Collection[str],
+    rows_at_once: int,
+    keep: Callable[[pa.Table], pa.Table] = lambda part: part,
+) -> pa.Table:
+    """Read the days from `first` on, sorted by time, a part at a time: sorting takes several times what is sorted.
+
+    Args:
+        lake: The tables.
+        table_name: Which.
+        counts: Its rows by day.
+        first: First day.
+        share: Share of the users.
+        left_out: Columns that are not read.
+        rows_at_once: About as many are sorted at a time, and a day's at the least.
+        keep: Chooses among the rows of a part.
+    """
+    columns = [field.name for field in TABLES[table_name] if field.name not in left_out]
+    starts, waiting = [first], 0.0
+    for day, count in sorted(counts.items()):
+        if day < first:
+            continue
+        if waiting and waiting + share * count > rows_at_once:
+            starts.append(day)
+            waiting = 0.0
+        waiting += share * count
+    ends = [*(_midnight(day) for day in starts[1:]), None]
+    with lake.reading():
+        version = lake.version(table_name)
+        parts = [
+            keep(lake.read(table_name, start=_midnight(start), end=end, version=version, columns=columns, share=share))
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    return pa.concat_tables(parts)
+
+
 def _share(counts: dict[date, int], first: date, rows: int) -> float:
     total = sum(count for day, count in counts.items() if day >= first)
     return min(1.0, rows / max(total, 1))
@@ -98,11 +166,21 @@ def _midnight(day: date) -> datetime:
     return datetime.combine(day, datetime.min.time(), tzinfo=UTC)
 
 
-def _with_lake(lake: Lake, name: str, waiting: pa.Table, *, since: datetime, share: float) -> pa.Table:
+def _in_order(moved: pa.Table, waiting: pa.Table) -> pa.Table:
+    """Return both, sorted by time; of what has moved, which is sorted, only what is younger than `waiting` is moved."""
+    if not waiting.num_rows:
+        return moved
+    waiting = waiting.select(moved.column_names)
+    oldest = pc.min(waiting[TIMESTAMP])
+    older = int(pc.sum(pc.less(moved[TIMESTAMP], oldest), min_count=0).as_py())
+    newest = pa.concat_tables([moved.slice(older), waiting], promote_options="default").sort_by(TIMESTAMP)
+    return pa.concat_tables([moved.slice(0, older), newest], promote_options="default")
+
+
+def _with_lake(lake: Lake, name: str, waiting: pa.Table, *, since: datetime) -> pa.Table:
     if lake.version(name) is None:
         return waiting
-    moved = lake.read(name, start=since, share=share)
-    return pa.concat_tables([moved, waiting], promote_options="default")
+    return pa.concat_tables([lake.read(name, start=since), waiting], promote_options="default")
 
 
 def _anchors(home: Platform) -> Anchors | None:

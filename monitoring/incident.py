@@ -8,7 +8,7 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
-from monitoring.result import CheckResult
+from monitoring.result import CheckResult, Finding
 from recmodels.errors import EverfeedError
 
 EVERY_MODEL = "*"
@@ -17,7 +17,8 @@ EVERY_MODEL = "*"
 _UNSIZED = 1e6  # a drift without a size, such as a changed schema, stands before every other
 
 
-_SENTENCES = re.compile(r"(?P<seen>.*?)\s*Likely cause: (?P<cause>.*?)\. Proposed: (?P<action>.*)", re.DOTALL)
+_STORED = re.compile(r"(?P<seen>.*?)\s*Likely cause: (?P<cause>.*?)\. Proposed: (?P<action>.*)", re.DOTALL)
+"""A message of the time when results were stored without their parts; it can go when no such incident is open."""
 _CAUSES: Mapping[str, tuple[str, str]] = {
     "data": ("the data", "Compare the last ingest with the one before."),
     "population": ("the population", "See which users and surfaces grew or went."),
@@ -125,21 +126,6 @@ class Silence:
 
 
 @dataclass(frozen=True)
-class Finding:
-    """What the message of a result says, in parts.
-
-    Attributes:
-        seen: What moved, by how much, since when.
-        cause: The likely cause.
-        action: What is proposed.
-    """
-
-    seen: str
-    cause: str
-    action: str
-
-
-@dataclass(frozen=True)
 class Transition:
     """One announced change of an incident.
 
@@ -182,8 +168,10 @@ def size_of(result: CheckResult) -> float:
 
 
 def finding_of(result: CheckResult) -> Finding:
-    """Return the parts of a result's message; a cause and an action by its family where the message names none."""
-    parts = _SENTENCES.fullmatch(result.message)
+    """Return what a person is told of a result; a cause and an action by its family where it names none."""
+    if result.finding is not None:
+        return result.finding
+    parts = _STORED.fullmatch(result.message)
     if parts:
         return Finding(parts["seen"], parts["cause"], parts["action"])
     cause, action = _CAUSES.get(result.family, ("unknown", "Look at the report."))

@@ -23,7 +23,7 @@ from monitoring.incident import (
     incident_from,
     size_of,
 )
-from monitoring.result import CheckResult, Status
+from monitoring.result import OUTLIVES_MODEL, CheckResult, Status
 
 __all__ = [
     "Advance",
@@ -85,7 +85,9 @@ def advance(
     """Apply the results of one run.
 
     A figure leaves its incident when its result is `ok` or `learning`; `insufficient` and a missing result leave it
-    as it is, since no data is never good data.
+    as it is, since no data is never good data. A figure that outlives the model (what people do of what they are shown)
+    learns anew under a new model, and then leaves only when it has come back at least half of its way: otherwise a
+    retrain that helped nothing would end the incident.
 
     Args:
         incidents: Open incidents, and resolved ones young enough to reopen; of any model.
@@ -163,9 +165,10 @@ def _merge(
 ) -> Incident | None:
     """Return the incident with this run's results; None where there is nothing to speak of."""
     drifted = {figure_of(result): result for result in results if result.status is Status.DRIFT}
-    settled = {figure_of(result) for result in results if result.status in {Status.OK, Status.LEARNING}}
     if incident is None:
         return _open(drifted, model=model, family=family, now=now) if drifted else None
+    earlier = {figure_of(one): one for one in incident.results}
+    settled = {figure_of(one) for one in results if _is_settled(one, earlier.get(figure_of(one)))}
     kept = {figure_of(one): one for one in incident.results if figure_of(one) not in settled} | drifted
     merged = replace(incident, results=_ordered(kept))
     if merged.results != incident.results:
@@ -178,6 +181,15 @@ def _merge(
     if now - quiet_since < timedelta(seconds=config.resolve_seconds):
         return replace(merged, quiet_since=quiet_since)
     return replace(merged, quiet_since=quiet_since, state=IncidentState.RESOLVED, resolved_at=now)
+
+
+def _is_settled(result: CheckResult, earlier: CheckResult | None) -> bool:
+    if result.status is not Status.LEARNING or earlier is None or not result.details.get(OUTLIVES_MODEL):
+        return result.status in {Status.OK, Status.LEARNING}
+    if result.value is None or earlier.value is None or earlier.expected is None:
+        return False
+    moved = earlier.value - earlier.expected
+    return (result.value - earlier.expected) * moved <= 0.5 * moved**2
 
 
 def _open(drifted: Mapping[str, CheckResult], *, model: str, family: str, now: datetime) -> Incident:

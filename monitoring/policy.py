@@ -4,13 +4,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.incidents import figure_of
 from monitoring.result import CheckResult, Status
 
-_LEARNABLE = ("population", "catalogue", "model")
+LEARNABLE = ("population", "catalogue", "model")
+"""Families whose drift new data can teach."""
+
 _RELEASED = ("model", "serving")
 
 
@@ -25,6 +28,13 @@ class PolicyConfig(BaseModel):
     """Retrains within any seven days; 0 never retrains."""
     minimum_new_rows: int = Field(1000, ge=0)
     """Labelled rows that must have come since the champion was trained."""
+    minimum_drifted_rows: int = Field(10_000, ge=0)
+    """Labelled rows that must have come since the drift began: fewer would teach what was true before it."""
+    settle_days: float = Field(4, ge=0)
+    """A new champion is left so long: what the gateway served is judged three days later, so that figures still tell of
+    the one before it."""
+    learns_from: Literal["drift", "everything"] = "drift"
+    """A retrain learns from the events since the drift began, or from all there are."""
     rollback_days: float = Field(2, ge=0)
     """Model or serving drift that began this soon after a release rolls the release back."""
 
@@ -45,6 +55,7 @@ class PolicyState:
     Attributes:
         retrained_at: When retrains were started, in any order; older than a week may be left out.
         new_labelled_rows: Rows with a label since the champion was trained.
+        drifted_rows: Rows with a label since the drift began; see `drift_began`.
         champion_since: When the champion began to serve; None where there is none.
         has_previous_champion: There is a model to roll back to.
         is_busy: A retrain or a canary is under way.
@@ -52,6 +63,7 @@ class PolicyState:
 
     retrained_at: tuple[datetime, ...] = ()
     new_labelled_rows: int = 0
+    drifted_rows: int = 0
     champion_since: datetime | None = None
     has_previous_champion: bool = False
     is_busy: bool = False
@@ -97,6 +109,13 @@ def decide(
     return PolicyDecision(PolicyAction.RETRAIN, ("Drift that new data can teach, and every limit allows it.", *words))
 
 
+def drift_began(results: Sequence[CheckResult]) -> datetime | None:
+    """Return since when the figure has drifted that moved most, of those that new data can teach; None without one."""
+    drifted = [one for one in results if one.status is Status.DRIFT and one.family in LEARNABLE and one.since]
+    most = max(drifted, key=lambda one: abs(one.size or 0.0), default=None)
+    return None if most is None else most.since
+
+
 def _quiet(results: Sequence[CheckResult]) -> str:
     counts = {status: sum(result.status is status for result in results) for status in Status}
     judged = counts[Status.OK]
@@ -125,10 +144,15 @@ def _refusals(
     families = {result.family for result in drifted}
     if "data" in families:
         found.append("No retrain: the data themselves changed, and a model trained on them would learn the fault.")
-    elif not families & set(_LEARNABLE):
+    elif not families & set(LEARNABLE):
         found.append("No retrain: serving drift is not taught away.")
     if state.is_busy:
         found.append("No retrain: a retrain or a canary is under way.")
+    if state.champion_since is not None and now - state.champion_since < timedelta(days=config.settle_days):
+        found.append(
+            f"No retrain: the champion serves since {state.champion_since:%Y-%m-%d %H:%M}, less than "
+            f"{config.settle_days:g} days; figures may still tell of the one before it."
+        )
     week = [at for at in state.retrained_at if now - at < timedelta(days=7)]
     if len(week) >= config.weekly_retrains:
         found.append(f"No retrain: {len(week)} of {config.weekly_retrains} of this week are spent.")
@@ -140,5 +164,10 @@ def _refusals(
     if state.new_labelled_rows < config.minimum_new_rows:
         found.append(
             f"No retrain: {state.new_labelled_rows} labelled rows are new, {config.minimum_new_rows} are needed."
+        )
+    if state.drifted_rows < config.minimum_drifted_rows:
+        found.append(
+            f"No retrain: {state.drifted_rows} labelled rows came since the drift began, "
+            f"{config.minimum_drifted_rows} are needed to learn it."
         )
     return tuple(found)

@@ -3,6 +3,10 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
+
+OUTLIVES_MODEL: Final = "outlives_model"
+"""Detail, 1.0, of a figure whose level is people's and not a model's: under a new one it is expected back."""
 
 
 class Status(StrEnum):
@@ -12,6 +16,25 @@ class Status(StrEnum):
     DRIFT = "drift"
     LEARNING = "learning"
     INSUFFICIENT = "insufficient"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a person is told of a figure that moved, in parts.
+
+    Attributes:
+        seen: What moved, by how much, since when; a sentence.
+        cause: The likely cause, without an end mark.
+        action: What is proposed; a sentence.
+    """
+
+    seen: str
+    cause: str
+    action: str
+
+    def sentences(self) -> str:
+        """Return it as one text."""
+        return f"{self.seen} Likely cause: {self.cause}. Proposed: {self.action}"
 
 
 @dataclass(frozen=True)
@@ -30,6 +53,7 @@ class CheckResult:
         slice: The part of the data it is about, such as ``"surface=live"``; empty for all.
         message: What moved, by how much, since when, in a sentence, and what is proposed.
         details: Further numbers for the record.
+        finding: The message of a figure that moved, in parts; None for others, and in what earlier versions stored.
     """
 
     figure: str
@@ -42,3 +66,4 @@ class CheckResult:
     slice: str = ""
     message: str = ""
     details: dict[str, float] = field(default_factory=dict)
+    finding: Finding | None = None

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from monitoring.alerts.health import DELIVERY_FAMILY
-from monitoring.incident import Finding, Incident, Transition, TransitionKind, figure_of, finding_of
+from monitoring.incident import Incident, Transition, TransitionKind, figure_of, finding_of
+from monitoring.result import Finding
 from recmodels.errors import EverfeedError
 
 _SHOWN = 5

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.incident import Incident, figure_of
-from monitoring.result import CheckResult, Status
+from monitoring.result import CheckResult, Finding, Status
 
 DELIVERY_MODEL = "alert channels"
 """What incidents of the channels name instead of a model, so that no run of the monitor touches them."""
@@ -75,36 +75,38 @@ def _opening(health: ChannelHealth) -> CheckResult:
     figure = f"channel {health.channel} cannot be opened"
     if not health.problem:
         return _result(figure, Status.OK, "")
-    message = (
-        f"{health.problem} Likely cause: serving: a mistake in the list of channels. Proposed: Correct it; the sender "
-        "reads it again within seconds."
-    )
-    return _result(figure, Status.DRIFT, message)
+    cause = "serving: a mistake in the list of channels"
+    return _told(figure, Finding(health.problem, cause, "Correct it; the sender reads it again within seconds."))
 
 
 def _life(health: ChannelHealth, *, now: datetime, config: HealthConfig) -> CheckResult:
     figure = f"channel {health.channel} is dead"
     if health.failing_since is None or not is_dead(health, now=now, config=config):
         return _result(figure, Status.OK, "")
-    message = (
+    seen = (
         f"Nothing was delivered through {health.channel} since {health.failing_since:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{health.last_error}. Its alerts wait and are sent when it answers again. Likely cause: serving: the far end "
-        "is down, or its address or secret is wrong. Proposed: Try it with `everfeed alerts test`."
+        f"{health.last_error}. Its alerts wait and are sent when it answers again."
     )
-    return _result(figure, Status.DRIFT, message, since=health.failing_since)
+    cause = "serving: the far end is down, or its address or secret is wrong"
+    return _told(figure, Finding(seen, cause, "Try it with `everfeed alerts test`."), since=health.failing_since)
 
 
 def _refusal(health: ChannelHealth, *, now: datetime, config: HealthConfig) -> CheckResult:
     figure = f"channel {health.channel} refused an alert"
     if health.refused_at is None or now - health.refused_at >= timedelta(seconds=config.refused_seconds):
         return _result(figure, Status.OK, "")
-    message = (
+    seen = (
         f"An alert was refused for good by {health.channel} at {health.refused_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{health.refusal}. Likely cause: serving: the far end does not accept this kind of message. Proposed: Read "
-        "the alert with `everfeed alerts show`, and correct the channel's options."
+        f"{health.refusal}."
     )
-    return _result(figure, Status.DRIFT, message, since=health.refused_at)
+    cause = "serving: the far end does not accept this kind of message"
+    action = "Read the alert with `everfeed alerts show`, and correct the channel's options."
+    return _told(figure, Finding(seen, cause, action), since=health.refused_at)
 
 
-def _result(figure: str, status: Status, message: str, *, since: datetime | None = None) -> CheckResult:
-    return CheckResult(figure, DELIVERY_FAMILY, status, since=since, message=message)
+def _result(figure: str, status: Status, message: str) -> CheckResult:
+    return CheckResult(figure, DELIVERY_FAMILY, status, message=message)
+
+
+def _told(figure: str, finding: Finding, *, since: datetime | None = None) -> CheckResult:
+    return CheckResult(figure, DELIVERY_FAMILY, Status.DRIFT, since=since, message=finding.sentences(), finding=finding)

@@ -23,6 +23,7 @@ class Learned:
         weekend_level: Level on weekends; the weekday's where the past holds fewer than 6 of either.
         spread: Robust day-to-day spread on a day with `units`.
         units: Usual number of independent units a day.
+        days: Number of days that the level was learned from, at least 1.
         excursion: Largest CUSUM of the past against its own level, in spreads.
         is_ready: The past holds enough days.
     """
@@ -31,6 +32,7 @@ class Learned:
     weekend_level: Array
     spread: Array
     units: Array
+    days: Array
     excursion: Array
     is_ready: NDArray[np.bool_]
 
@@ -83,7 +85,8 @@ class Past:
             np.where(known, np.clip(relative, -3 * spread[:, None], 3 * spread[:, None]), 0.0)
         )
         steps = np.where(known, relative, 0.0) / np.maximum(spread, 1e-12)[:, None]
-        return Learned(weekday, weekend, spread, usual, _excursion(steps, allowance), count >= self.learning)
+        days = np.maximum(known.sum(axis=1), 1).astype(np.float64)
+        return Learned(weekday, weekend, spread, usual, days, _excursion(steps, allowance), count >= self.learning)
 
     def _levels(self, known: NDArray[np.bool_]) -> tuple[Array, Array, Array]:
         days_off, days_on = known & self.weekend, known & ~self.weekend

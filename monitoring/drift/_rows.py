@@ -79,12 +79,14 @@ def encode_rows(interactions: pa.Table) -> Rows:
         raise DataError("daily figures need at least one row; the window is empty. Choose a window that holds events.")
     micros = pc.cast(pc.cast(interactions[schema.TIMESTAMP], schema.TIMESTAMP_TYPE), pa.int64()).to_numpy()
     day = micros // _MICROSECONDS_A_DAY
-    order = np.argsort(day, kind="stable")
-    table = interactions.take(pa.array(order))
-    first, last = int(day.min()), int(day.max())
+    table = interactions
+    if not (day[1:] >= day[:-1]).all():  # sorting copies every column, and what the lake gives is sorted
+        order = np.argsort(day, kind="stable")
+        table, day = interactions.take(pa.array(order)), day[order]
+    first, last = int(day[0]), int(day[-1])
     return Rows(
         table=table,
-        day=day[order] - first,
+        day=day - first,
         days=np.arange(first, last + 1).astype("datetime64[D]"),
         users=encode(table[schema.USER_ID]),
         items=encode(table[schema.ITEM_ID]),
@@ -92,12 +94,21 @@ def encode_rows(interactions: pa.Table) -> Rows:
 
 
 def encode(column: pa.ChunkedArray) -> Coded:
-    """Return a string column without nulls as codes; a null becomes the empty string."""
-    coded = pc.fill_null(column, "").combine_chunks().dictionary_encode()
-    return Coded(
-        codes=coded.indices.to_numpy(zero_copy_only=False).astype(np.int64),
-        names=np.asarray(coded.dictionary.to_pylist(), dtype=np.str_),
-    )
+    """Return a string column as codes; a null becomes the empty string."""
+    filled = pc.fill_null(column, "") if column.null_count else column
+    coded = pc.dictionary_encode(filled).unify_dictionaries()
+    names = coded.chunk(0).dictionary.to_pylist() if coded.num_chunks else []
+    return Coded(codes=_indices(coded), names=np.asarray(names, dtype=np.str_))
+
+
+def codes_of(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return a number for each row of a string column without nulls, (E,), equal where the strings are."""
+    return _indices(pc.dictionary_encode(column).unify_dictionaries())
+
+
+def _indices(coded: pa.ChunkedArray) -> NDArray[np.int64]:
+    parts = [chunk.indices.to_numpy(zero_copy_only=False) for chunk in coded.chunks]
+    return np.concatenate(parts, dtype=np.int64) if parts else np.zeros(0, dtype=np.int64)
 
 
 def numbers(column: pa.ChunkedArray) -> Array:

@@ -7,12 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from monitoring.drift._rows import Rows, divide, pair_counts, sums
+from monitoring.drift._rows import Rows, codes_of, divide, pair_counts, sums
 from monitoring.drift.series import Array, Scale, Series
 from recmodels.data import schema
 
 RAREFIED_TO = 1000
 """Impressions of the sample whose distinct items are counted, so that a busy day does not look diverse."""
+
+COLD_SHARE = "cold_share"
+"""Name of the figure that says how much of what is shown is new."""
 
 _TAIL = 0.99
 
@@ -39,13 +42,13 @@ def slate_series(rows: Rows, *, window_days: int) -> Iterator[Series]:
     share = divide(cold, total)
     share[:window_days] = np.nan
     about = f"share of impressions on items first shown within {window_days} days"
-    yield Series("cold_share", "model", Scale.SHARE, share, total, about=about)
+    yield Series(COLD_SHARE, "model", Scale.SHARE, share, total, about=about)
     yield _overlap(rows, day, item, count)
 
 
 def request_series(rows: Rows) -> Iterator[Series]:
     """Yield how the lists of each day were made: items a list, fallbacks and latency, one value a request."""
-    codes = rows.table[schema.REQUEST_ID].combine_chunks().dictionary_encode().indices.to_numpy(zero_copy_only=False)
+    codes = codes_of(rows.table[schema.REQUEST_ID])
     _, first = np.unique(codes, return_index=True)
     of_request = pa.array(np.sort(first))
     day = rows.day[np.sort(first)]

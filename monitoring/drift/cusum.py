@@ -21,6 +21,9 @@ class CusumConfig(BaseModel):
 
     learning_days: int = Field(56, ge=8)
     """Judged days that the level and the spread are learned from."""
+    distinct_days: int | None = Field(None, ge=2)
+    """Days that were lived, where the history was drawn from fewer days than it counts, as a bootstrap does: its level
+    is only as certain as they make it. None: as many as it counts."""
     guard_days: int = Field(7, ge=0)
     """Newest days that do not teach yet, so that a slow drift is not learned while it happens."""
     allowance: float = Field(1.0, gt=0)
@@ -80,6 +83,7 @@ class _Sums:
 
     sums: Array  # (2, S)
     total: Array  # (2, S) residuals since the sum left zero
+    bounded: Array  # (2, S) the same, each as bounded as what it adds
     length: NDArray[np.int64]  # (2, S) judged days since then
     since: NDArray[np.int64]  # (2, S) the day it left zero
     side: NDArray[np.int64]  # (S,) row in alarm, or -1
@@ -87,16 +91,16 @@ class _Sums:
 
     @classmethod
     def start(cls, count: int) -> "_Sums":
-        sums, total = np.zeros((2, 2, count))
+        sums, total, bounded = np.zeros((3, 2, count))
         length, since = np.zeros((2, 2, count), dtype=np.int64)
-        return cls(sums, total, length, since, np.full(count, -1), np.zeros(count, dtype=np.int64))
+        return cls(sums, total, bounded, length, since, np.full(count, -1), np.zeros(count, dtype=np.int64))
 
-    def step(self, residual: Array, threshold: Array, *, day: int, config: CusumConfig) -> None:
-        """Add a day; NaN leaves a series as it is."""
+    def step(self, residual: Array, threshold: Array, *, known: Array, day: int, config: CusumConfig) -> None:
+        """Add a day; NaN leaves a series as it is. The level is known from `known` days."""
         judged = np.isfinite(residual)
         sides = np.asarray([[1.0], [-1.0]])
         x = np.where(judged, residual, 0.0) * sides  # (2, S)
-        gain = np.where(judged, _tempered(residual, threshold, config), 0.0) * sides - config.allowance
+        gain = _tempered(self._unexplained(x, known), threshold, config) - config.allowance
         in_alarm = self.side >= 0
         quiet = np.where(self.side == 0, x[0], x[1]) < config.allowance
         self.calm = np.where(judged, np.where(in_alarm & quiet, self.calm + 1, 0), self.calm)
@@ -105,11 +109,27 @@ class _Sums:
         begins = (self.sums == 0) & (sums > 0)
         self.since = np.where(begins, day, self.since)
         self.total = np.where(begins, x, self.total + x)
+        bounded = _tempered(x, threshold, config)
+        self.bounded = np.where(begins, bounded, self.bounded + bounded)
         self.length = np.where(begins, 1, self.length + judged)
         self.sums = sums
         raised = judged & ~in_alarm & (sums.max(axis=0) >= threshold)
         self.side = np.where(raised, sums.argmax(axis=0), np.where(ends, -1, self.side))
         self.calm = np.where(ends, 0, self.calm)
+
+    def _unexplained(self, x: Array, known: Array) -> Array:
+        """Return what of a day's residuals an uncertain level does not explain, (2, S).
+
+        A level learned from m days is off by a chance of variance 1 / m. What the t days since the sum left zero say of
+        it is taken off, and the rest has the variance 1 again: independent from day to day as long as nothing moves.
+
+        Source: recursive residuals, Brown, Durbin and Evans (1975), equation 2, as used by the self-starting CUSUM of
+        Hawkins (1987). We differ: the days of the running deviation alone update the level, and each is bounded.
+        """
+        runs = self.sums > 0
+        days = known + np.where(runs, self.length, 0)
+        level = np.where(runs, self.bounded, 0.0) / days
+        return np.asarray((x - level) * np.sqrt(days / (days + 1)), dtype=np.float64)
 
     def largest(self) -> tuple[Array, NDArray[np.int64], Array]:
         """Return sum, first day and signed mean residual of the side in alarm, else of the larger side, (S,) each."""
@@ -166,7 +186,8 @@ def run(
         judged = usable[d] & learned.is_ready
         residual = np.where(judged, (values[d] - expected) / spread, np.nan)
         threshold = np.maximum(base, config.margin * learned.excursion)
-        sums.step(residual, threshold, day=d, config=config)
+        known = learned.days if config.distinct_days is None else np.full(count, float(config.distinct_days))
+        sums.step(residual, threshold, known=known, day=d, config=config)
         track.expected[d], track.spread[d], track.residual[d] = expected, spread, residual
         track.threshold[d] = threshold
         track.statistic[d], track.since[d], track.mean_residual[d] = sums.largest()

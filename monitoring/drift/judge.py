@@ -10,7 +10,7 @@ from pydantic import Field
 
 from monitoring.drift.cusum import CusumConfig, Track, run
 from monitoring.drift.series import Array, Figures, Scale, Series
-from monitoring.result import CheckResult, Status
+from monitoring.result import CheckResult, Finding, Status
 
 _FRIDAY_TO_SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, Monday being 0
@@ -77,6 +77,8 @@ class Judgement:
         expected = series.unscaled(float(self.track.expected[day, column])) if judged else None
         since = _midnight(self.figures.days[self.track.since[day, column]]) if status is Status.DRIFT else None
         size = self._size(column, day, status)
+        seen = _seen(series, status, value=value, expected=expected, size=size, since=since, rows=series.rows[day])
+        finding = None if since is None else _finding(series.family, seen)
         return CheckResult(
             figure=series.name,
             family=series.family,
@@ -86,10 +88,9 @@ class Judgement:
             size=size,
             since=since,
             slice=series.slice,
-            message=_message(
-                series, status, value=value, expected=expected, size=size, since=since, rows=series.rows[day]
-            ),
+            message=finding.sentences() if finding else seen,
             details=self._details(column, day, judged=judged),
+            finding=finding,
         )
 
     def _status(self, column: int, day: int) -> Status:
@@ -167,7 +168,7 @@ def _usable(series: Series, figures: Figures, config: DriftConfig) -> NDArray[np
     return usable
 
 
-def _message(
+def _seen(
     series: Series,
     status: Status,
     *,
@@ -192,11 +193,12 @@ def _message(
     now = f"{name}{where}: {_number(series, value)}, expected {_number(series, expected)}"
     if since is None:
         return f"{now} ({size:+.1f} of its day-to-day spread)."
-    cause, action = _CAUSES[series.family]
-    return (
-        f"{now}; {size:+.1f} of its day-to-day spread on average since {since:%Y-%m-%d}. "
-        f"Likely cause: {cause}. Proposed: {action}."
-    )
+    return f"{now}; {size:+.1f} of its day-to-day spread on average since {since:%Y-%m-%d}."
+
+
+def _finding(family: str, seen: str) -> Finding:
+    cause, action = _CAUSES[family]
+    return Finding(seen, cause, f"{action}.")
 
 
 def _number(series: Series, value: float) -> str:

@@ -19,7 +19,7 @@ from monitoring.drift._vectors import Anchors, vector_series
 from monitoring.drift.alignment import OWN_DAYS, align
 from monitoring.drift.judge import DriftConfig, check_figures
 from monitoring.drift.series import Figures, Series
-from monitoring.result import CheckResult, Status
+from monitoring.result import OUTLIVES_MODEL, CheckResult, Finding, Status
 from recmodels.assignment import Arm
 from recmodels.data import schema
 
@@ -94,7 +94,8 @@ def check_served(served: Served, config: ServedConfig) -> list[CheckResult]:
         return [CheckResult("served", "serving", Status.INSUFFICIENT, message=_NOTHING)]
     figures = served_figures(replace(served, impressions=shown), config)
     is_partial = served.as_of.date() == figures.days[-1].astype("datetime64[D]").item()
-    return _marked(check_figures(figures, config, is_last_day_partial=is_partial))
+    results = check_figures(figures, config, is_last_day_partial=is_partial)
+    return _marked(results, label=config.label, is_new=_is_new(served, figures, config))
 
 
 def served_figures(served: Served, config: ServedConfig) -> Figures:
@@ -110,7 +111,7 @@ def served_figures(served: Served, config: ServedConfig) -> Figures:
     begins = [int((np.datetime64(one, "D") - rows.days[0]).astype(int)) for one in served.champion_days]
     series = [
         align(one, begins, own_days=config.own_days) if one.family == "model" else one
-        for one in _series(rows, served, config)
+        for one in (_past_its_beginning(one, begins, config) for one in _series(rows, served, config))
     ]
     return Figures(
         days=rows.days,
@@ -119,6 +120,15 @@ def served_figures(served: Served, config: ServedConfig) -> Figures:
         effective_users=rows.counts**2 / np.maximum(squares, 1.0),
         series={one.key: one for one in series},
     )
+
+
+def _past_its_beginning(series: Series, begins: Sequence[int], config: ServedConfig) -> Series:
+    """Leave out a new model's first days where they say nothing: what only it shows is all cold then."""
+    if series.name != _slates.COLD_SHARE:
+        return series
+    days = np.arange(len(series.values))[:, None]
+    is_early = ((days >= np.array(begins)) & (days < np.array(begins) + config.cold_days)).any(axis=1)
+    return replace(series, values=np.where(is_early, np.nan, series.values))
 
 
 def _series(rows: Rows, served: Served, config: ServedConfig) -> Iterator[Series]:
@@ -153,7 +163,8 @@ def _by_surface(rows: Rows, labels: _scores.Labels, config: ServedConfig) -> Ite
 def shown_by_champions(impressions: pa.Table) -> pa.Table:
     """Return what people were shown by the champion of the time: no replay, and no canary."""
     is_person = pc.equal(impressions[schema.ORIGIN], schema.ORIGIN_EVENT)
-    return impressions.filter(pc.and_(is_person, pc.not_equal(impressions[schema.ARM], Arm.CANARY.value)))
+    is_shown = pc.and_(is_person, pc.not_equal(impressions[schema.ARM], Arm.CANARY.value))
+    return impressions if pc.all(is_shown, min_count=0).as_py() else impressions.filter(is_shown)
 
 
 def clicked_within(
@@ -180,7 +191,9 @@ def _labels(rows: Rows, served: Served, config: ServedConfig) -> _scores.Labels:
 def _find(outcomes: pa.Table, impressions: pa.Table) -> NDArray[np.int64]:
     """Return the row of `outcomes` of each impression, (E,), or -1."""
     keyed = outcomes.select(list(_KEYS)).append_column("row", pa.array(np.arange(outcomes.num_rows)))
-    numbered = impressions.select(list(_KEYS)).append_column("place", pa.array(np.arange(impressions.num_rows)))
+    is_answered = pc.is_in(impressions[schema.REQUEST_ID], value_set=pc.unique(outcomes[schema.REQUEST_ID]))
+    places = np.flatnonzero(is_answered.to_numpy())  # a join copies its input: few lists have an outcome
+    numbered = impressions.select(list(_KEYS)).take(pa.array(places)).append_column("place", pa.array(places))
     joined = numbered.join(keyed, keys=list(_KEYS), join_type="inner")
     found = np.full(impressions.num_rows, -1, dtype=np.int64)
     found[joined["place"].to_numpy()] = joined["row"].to_numpy()
@@ -200,21 +213,49 @@ def _changes(table: pa.Table, target: pa.Schema, *, table_name: str) -> list[str
 
 
 def _changed(changes: Sequence[str]) -> CheckResult:
-    message = (
-        f"schema of what is served changed: {'; '.join(changes)}; no figure can be computed. Likely cause: the data: "
-        "a producer changed. Proposed: fix it, and write the window again."
+    seen = f"schema of what is served changed: {'; '.join(changes)}; no figure can be computed."
+    finding = Finding(seen, "the data: a producer changed", "fix it, and write the window again.")
+    return CheckResult(
+        "served_schema",
+        "data",
+        Status.DRIFT,
+        float(len(changes)),
+        0.0,
+        message=finding.sentences(),
+        finding=finding,
     )
-    return CheckResult("served_schema", "data", Status.DRIFT, float(len(changes)), 0.0, message=message)
 
 
-def _marked(results: Sequence[CheckResult]) -> list[CheckResult]:
-    """Say of the estimate that it is one, and whether it can be trusted."""
+def _is_new(served: Served, figures: Figures, config: ServedConfig) -> bool:
+    """Say whether the model that serves is too young for its scores to promise anything yet."""
+    last = figures.days[-1].astype("datetime64[D]").item()
+    newest = max((day for day in served.champion_days if day <= last), default=figures.days[0].item())
+    return bool((last - newest).days < config.own_days)
+
+
+def _marked(results: Sequence[CheckResult], *, label: str, is_new: bool) -> list[CheckResult]:
+    """Say of the estimate that it is one, and whether it can be trusted; of a rate, that it outlives the model.
+
+    What a new model's scores promise is not known yet: that is learning, and not too little data.
+    """
+    promised = (_scores.CALIBRATION, _scores.ESTIMATE)
+    results = [
+        replace(one, status=Status.LEARNING, message=f"{one.message} A new model serves, whose scores are learned.")
+        if is_new and one.figure in promised and one.status is Status.INSUFFICIENT
+        else one
+        for one in results
+    ]
+    results = [
+        replace(one, details={**one.details, OUTLIVES_MODEL: 1.0}) if one.figure == f"{label}_rate" else one
+        for one in results
+    ]
     is_shifted = any(one.figure == _scores.CALIBRATION and one.status is Status.DRIFT for one in results)
     words = " Untrusted: the calibration drifts, so the scores no longer foretell this rate." if is_shifted else ""
     return [
         replace(
             one,
             message=f"{one.message}{words}",
+            finding=one.finding and replace(one.finding, seen=f"{one.finding.seen}{words}"),
             details={**one.details, "is_estimate": 1.0, "is_trusted": float(not is_shifted)},
         )
         if one.figure == _scores.ESTIMATE

@@ -15,7 +15,7 @@ from monitoring.incidents import (
     incident_document,
     incident_from,
 )
-from monitoring.result import CheckResult, Status
+from monitoring.result import OUTLIVES_MODEL, CheckResult, Status
 
 T0 = datetime(2026, 11, 21, tzinfo=UTC)
 CONFIG = IncidentConfig(resolve_seconds=0, notice_seconds=300, reopen_seconds=300)
@@ -225,3 +225,40 @@ def test_incident_is_the_same_when_it_was_stored():
     incidents, _ = play((0, [drift(), drift("schema", size=None)]), (400, [calm()]))
     for incident in incidents:
         assert incident_from(incident_document(incident)) == incident
+
+
+def rate(status, value, expected=None, *, outlives=True):
+    details = {OUTLIVES_MODEL: 1.0} if outlives else {}
+    size = -9.0 if status is Status.DRIFT else None
+    return CheckResult("clicked_rate", "model", status, value, expected, size, T0, details=details)
+
+
+@pytest.mark.parametrize(
+    ("value", "is_resolved"),
+    [
+        pytest.param(0.24, False, id="not half of the way back"),
+        pytest.param(0.25, True, id="half of the way"),
+        pytest.param(0.30, True, id="all of it"),
+        pytest.param(0.40, True, id="better than before"),
+        pytest.param(0.10, False, id="worse than the fall"),
+        pytest.param(None, False, id="unknown"),
+    ],
+)
+def test_fallen_rate_must_come_back_before_a_new_model_ends_its_incident(value, is_resolved):
+    runs = [(0, [rate(Status.DRIFT, 0.20, 0.30)]), (400, [rate(Status.LEARNING, value)])]
+    (incident,), _ = play(*runs)
+    assert (incident.state is IncidentState.RESOLVED) is is_resolved
+    if not is_resolved:
+        assert incident.results[0].value == 0.20
+
+
+def test_figure_of_a_model_leaves_its_incident_when_a_new_model_learns_it():
+    runs = [(0, [rate(Status.DRIFT, 0.20, 0.30)]), (400, [rate(Status.LEARNING, 0.01, outlives=False)])]
+    (incident,), _ = play(*runs)
+    assert incident.state is IncidentState.RESOLVED
+
+
+def test_fallen_rate_leaves_when_its_new_level_is_judged_in_order():
+    runs = [(0, [rate(Status.DRIFT, 0.20, 0.30)]), (400, [rate(Status.OK, 0.20, 0.20)])]
+    (incident,), _ = play(*runs)
+    assert incident.state is IncidentState.RESOLVED

@@ -1,12 +1,13 @@
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from monitoring.policy import PolicyAction, PolicyConfig, PolicyState, decide
+from monitoring.policy import PolicyAction, PolicyConfig, PolicyState, decide, drift_began
 from monitoring.result import CheckResult, Status
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
-CONFIG = PolicyConfig(cool_down_days=2, weekly_retrains=2, minimum_new_rows=1000, rollback_days=2)
+CONFIG = PolicyConfig(settle_days=0, cool_down_days=2, weekly_retrains=2, minimum_new_rows=1000, rollback_days=2)
 
 
 def days(number: float) -> datetime:
@@ -17,7 +18,7 @@ def drift(family, since=NOW):
     return CheckResult(f"{family}_figure", family, Status.DRIFT, size=4.0, since=since)
 
 
-READY = PolicyState(new_labelled_rows=1000)
+READY = PolicyState(new_labelled_rows=1000, drifted_rows=10_000)
 
 
 @pytest.mark.parametrize(
@@ -28,18 +29,34 @@ READY = PolicyState(new_labelled_rows=1000)
         ([CheckResult("x", "data", Status.INSUFFICIENT)], READY, "ok", "1 with too little data"),
         ([CheckResult("x", "data", Status.LEARNING)], READY, "ok", "1 learning"),
         ([drift("population")], READY, "retrain", "every limit allows"),
+        (
+            [drift("population")],
+            PolicyState((), 1000, 9_999),
+            "alert",
+            "9999 labelled rows came since the drift began, 10000",
+        ),
         ([drift("catalogue")], READY, "retrain", "every limit allows"),
         ([drift("model")], READY, "retrain", "every limit allows"),
         ([drift("data")], READY, "alert", "learn the fault"),
         ([drift("data"), drift("population")], READY, "alert", "learn the fault"),
         ([drift("serving")], READY, "alert", "not taught away"),
         ([drift("serving"), drift("population")], READY, "retrain", "every limit allows"),
-        ([drift("population")], PolicyState(new_labelled_rows=999), "alert", "999 labelled rows are new, 1000"),
-        ([drift("population")], PolicyState((days(2),), 1000), "retrain", "every limit allows"),
-        ([drift("population")], PolicyState((days(1.99),), 1000), "alert", "less than 2 days ago"),
-        ([drift("population")], PolicyState((days(3), days(6.9)), 1000), "alert", "2 of 2 of this week"),
-        ([drift("population")], PolicyState((days(3), days(7)), 1000), "retrain", "every limit allows"),
-        ([drift("population")], PolicyState(new_labelled_rows=1000, is_busy=True), "alert", "under way"),
+        (
+            [drift("population")],
+            PolicyState(new_labelled_rows=999, drifted_rows=10_000),
+            "alert",
+            "999 labelled rows are new, 1000",
+        ),
+        ([drift("population")], PolicyState((days(2),), 1000, 10_000), "retrain", "every limit allows"),
+        ([drift("population")], PolicyState((days(1.99),), 1000, 10_000), "alert", "less than 2 days ago"),
+        ([drift("population")], PolicyState((days(3), days(6.9)), 1000, 10_000), "alert", "2 of 2 of this week"),
+        ([drift("population")], PolicyState((days(3), days(7)), 1000, 10_000), "retrain", "every limit allows"),
+        (
+            [drift("population")],
+            PolicyState(new_labelled_rows=1000, drifted_rows=10_000, is_busy=True),
+            "alert",
+            "under way",
+        ),
     ],
 )
 def test_action_is_the_tabled_one(results, state, action, reason):
@@ -62,7 +79,9 @@ def test_action_is_the_tabled_one(results, state, action, reason):
     ],
 )
 def test_release_is_rolled_back_when_its_drift_began_soon_after(family, since, has_previous, action):
-    state = PolicyState(new_labelled_rows=1000, champion_since=days(3), has_previous_champion=has_previous)
+    state = PolicyState(
+        new_labelled_rows=1000, drifted_rows=10_000, champion_since=days(3), has_previous_champion=has_previous
+    )
     assert decide([drift(family, since)], state, CONFIG, now=NOW).action == action
 
 
@@ -76,10 +95,30 @@ def test_roll_back_comes_first_when_the_data_drifted_too():
 def test_every_refusal_is_named_when_several_apply():
     state = PolicyState((days(1), days(1.5)), 5, is_busy=True)
     reasons = decide([drift("population")], state, CONFIG, now=NOW).reasons
-    assert len([reason for reason in reasons if reason.startswith("No retrain")]) == 4
+    assert len([reason for reason in reasons if reason.startswith("No retrain")]) == 5
     assert reasons[-1] == "population_figure drifted (population)."
 
 
 def test_nothing_is_retrained_when_the_budget_is_zero():
     config = CONFIG.model_copy(update={"weekly_retrains": 0})
     assert decide([drift("population")], READY, config, now=NOW).action is PolicyAction.ALERT
+
+
+def test_new_champion_is_left_until_days_that_it_served_are_judged():
+    config = CONFIG.model_copy(update={"settle_days": 4})
+    young, old = (replace(READY, champion_since=days(number)) for number in (3.9, 4))
+    refused = decide([drift("population")], young, config, now=NOW)
+    assert refused.action is PolicyAction.ALERT
+    assert "less than 4 days; figures may still tell of the one before it" in refused.reasons[0]
+    assert decide([drift("population")], old, config, now=NOW).action is PolicyAction.RETRAIN
+
+
+def test_drift_began_when_the_figure_did_that_moved_most_and_can_be_taught():
+    results = [
+        CheckResult("small", "model", Status.DRIFT, size=-3.0, since=days(9)),
+        CheckResult("large", "population", Status.DRIFT, size=8.0, since=days(2)),
+        CheckResult("unit", "data", Status.DRIFT, size=90.0, since=days(5)),
+        CheckResult("calm", "model", Status.OK, size=1.0, since=days(7)),
+    ]
+    assert drift_began(results) == days(2)
+    assert drift_began(results[2:]) is None

@@ -3,7 +3,10 @@
 import pyarrow as pa
 from pydantic import BaseModel, ConfigDict
 
-from monitoring.result import CheckResult, Status
+from monitoring.result import CheckResult, Finding, Status
+
+_CAUSE = "the data: a producer or an export changed"
+_ACTION = "fix the source or its column mapping and ingest the window again; do not retrain on it."
 
 
 class Config(BaseModel):
@@ -28,12 +31,7 @@ def check(reference: pa.Table, current: pa.Table, *, items: pa.Table, config: Co
         One result, `drift` where anything differs; its message names every difference.
     """
     changes = differences(reference, current, allow_new_columns=config.allow_new_columns)
-    message = f"schema changed: {'; '.join(changes)}. " if changes else "same columns and types as the reference."
-    if changes:
-        message += (
-            "Likely cause: the data: a producer or an export changed. Proposed: fix the source or its column mapping "
-            "and ingest the window again; do not retrain on it."
-        )
+    finding = Finding(f"schema changed: {'; '.join(changes)}.", _CAUSE, _ACTION) if changes else None
     return [
         CheckResult(
             figure="schema",
@@ -41,7 +39,8 @@ def check(reference: pa.Table, current: pa.Table, *, items: pa.Table, config: Co
             status=Status.DRIFT if changes else Status.OK,
             value=float(len(changes)),
             expected=0.0,
-            message=message,
+            message=finding.sentences() if finding else "same columns and types as the reference.",
+            finding=finding,
         )
     ]
 

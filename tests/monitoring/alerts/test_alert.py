@@ -2,8 +2,8 @@ import json
 from datetime import UTC, datetime
 
 from monitoring.alerts import Alert, alert_of
-from monitoring.incidents import IncidentConfig, acknowledge, advance
-from monitoring.result import CheckResult, Status
+from monitoring.incidents import IncidentConfig, acknowledge, advance, incident_document, incident_from
+from monitoring.result import CheckResult, Finding, Status
 
 NOW = datetime(2026, 11, 21, 8, 30, tzinfo=UTC)
 
@@ -68,7 +68,27 @@ def test_document_is_json_when_it_holds_times():
     assert document["size"] == 3.0
 
 
-def test_cause_and_action_are_those_of_the_message_when_it_names_them():
+def test_cause_and_action_are_those_of_the_finding_when_there_is_one():
+    seen = "nulls: 3.00%; the producer wrote 'Likely cause: rain. Proposed: wait.' into its log."
+    finding = Finding(seen, "the data: a new producer", "Fix it. Then wait.")
+    result = CheckResult("nulls", "data", Status.DRIFT, 9.0, message=finding.sentences(), finding=finding)
+    opened, _ = transitions(result)
+    alert = alert_of(opened)
+    assert (alert.text, alert.cause, alert.action) == (seen, "the data: a new producer", "Fix it. Then wait.")
+    stored = incident_from(json.loads(json.dumps(incident_document(opened.incident))))
+    assert stored.results == (result,)
+
+
+def test_incident_is_read_when_it_was_stored_without_findings():
+    words = "nulls: 3.00%. Likely cause: the data: a new producer. Proposed: Fix it."
+    opened, _ = transitions(CheckResult("nulls", "data", Status.DRIFT, size=9.0, since=NOW, message=words))
+    document = json.loads(json.dumps(incident_document(opened.incident)))
+    for result in document["results"]:
+        del result["finding"]
+    assert incident_from(document) == opened.incident
+
+
+def test_cause_and_action_are_those_of_the_message_when_an_earlier_version_stored_it():
     words = "nulls: 3.00%, expected 1.00%. Likely cause: the data: a new producer. Proposed: Fix it. Then wait."
     opened, resolved = transitions(CheckResult("nulls", "data", Status.DRIFT, size=9.0, since=NOW, message=words))
     alert = alert_of(opened)

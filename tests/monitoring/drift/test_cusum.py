@@ -3,7 +3,8 @@ import pytest
 
 from monitoring.drift.cusum import CusumConfig, Track, run
 
-CONFIG = CusumConfig(learning_days=8, guard_days=7)
+CONFIG = CusumConfig(learning_days=8, guard_days=7, distinct_days=10**12)  # the level is as good as known
+UNSURE = CusumConfig(learning_days=8, guard_days=7)
 # Eight days of 10 +- 1: level 10, spread sqrt(8 * 1 / (8 - 2)) by two estimated levels, no persistence.
 PAST = [11.0, 9.0] * 4
 SPREAD = np.sqrt(8 / 6)
@@ -176,3 +177,39 @@ def test_decision_does_not_depend_on_the_unit(scale):
     values = np.random.default_rng(5).normal(size=(40, 4))
     values[20:, 0] += 5
     assert np.array_equal(judge(values).is_alarm, judge(scale * values + 7 * scale).is_alarm)
+
+
+def test_what_the_first_days_say_of_the_level_is_taken_off_when_the_history_holds_few_days():
+    track = after_past(3, 3, config=UNSURE)
+    # Day 1: 3 x sqrt(8/9) - 1. Day 2: the level is off by 3/9 as far as known, which leaves (3 - 1/3) x sqrt(9/10) - 1.
+    first = 3 * np.sqrt(8 / 9) - 1
+    assert track.statistic[8:, 0] == pytest.approx([first, first + (3 - 1 / 3) * np.sqrt(9 / 10) - 1])
+    assert after_past(-3, -3, config=UNSURE).statistic[8:, 0] == pytest.approx(track.statistic[8:, 0])
+    assert track.residual[8:, 0] == pytest.approx([3, 3])
+    assert after_past(3, 3).statistic[8:, 0] == pytest.approx([2, 4])
+
+
+def test_a_run_that_ended_says_nothing_of_the_level_when_the_next_begins():
+    first = 3 * np.sqrt(8 / 9) - 1
+    assert after_past(3, -3, -3, 3, config=UNSURE).statistic[11, 0] == pytest.approx(first)
+
+
+def test_odd_day_hides_no_later_one_when_the_history_holds_few_days():
+    # 8 lies beyond 0.55 x 6 + 1 = 4.3, so that it adds 3.3, and says 4.3 of the level, of which 4.3/9 is taken off.
+    second = 3.3 + (4 - 4.3 / 9) * np.sqrt(9 / 10) - 1
+    assert after_past(8, 4, config=UNSURE).statistic[8:, 0] == pytest.approx([3.3, second])
+
+
+def test_a_history_of_seven_days_alarms_seldom_when_days_differ_and_nothing_moves():
+    """Seven days drawn again and again say much of themselves and little of the days to come."""
+    rng = np.random.default_rng(0)
+    lived = rng.normal(size=(14, 3000))
+    order = np.concatenate([rng.permutation(7) for _ in range(10)])
+    values = np.concatenate([lived[order], lived[7:]])
+
+    def share(distinct_days):
+        config = CusumConfig(distinct_days=distinct_days)
+        return judge(values, config=config, num_figures=76).is_alarm[-7:].any(axis=0).mean()
+
+    assert share(None) > 0.02
+    assert share(7) < 0.5 * share(None)

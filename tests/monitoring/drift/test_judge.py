@@ -35,6 +35,21 @@ def test_figure_is_ok_when_nothing_happens():
     assert result_of(results, "rating_mean").expected == pytest.approx(3.5)
 
 
+def test_finding_is_the_message_in_parts_when_a_figure_drifts():
+    results = check_figures(figures(rating_mean=(-1, 7.0)))
+    drifted, calm = result_of(results, "rating_mean"), result_of(results, "volume")
+    assert drifted.finding is not None
+    assert drifted.finding.seen.endswith("since 2024-12-06.")
+    assert drifted.finding.cause.startswith("the data: a changed unit")
+    assert drifted.finding.action == (
+        "Compare the last ingest with the one before; do not retrain on these days until it is explained."
+    )
+    assert drifted.message == (
+        f"{drifted.finding.seen} Likely cause: {drifted.finding.cause}. Proposed: {drifted.finding.action}"
+    )
+    assert calm.finding is None
+
+
 def test_figure_is_learning_when_its_history_is_short():
     results = check_figures(figures(), DriftConfig(learning_days=80))
     assert {result.status for result in results} == {Status.LEARNING}

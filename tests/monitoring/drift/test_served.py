@@ -7,7 +7,7 @@ import pytest
 
 from monitoring.drift._vectors import Anchors
 from monitoring.drift.served import Served, ServedConfig, check_served, served_figures
-from monitoring.result import CheckResult, Status
+from monitoring.result import OUTLIVES_MODEL, CheckResult, Status
 from recmodels.data import schema
 from tests.monitoring.drift.served_tables import START_DAY, serve
 
@@ -188,3 +188,27 @@ def test_nothing_fails_when_no_outcome_was_ever_recorded() -> None:
     served = Served(impressions, outcomes.slice(0, 0), as_of=noon(5))
     assert served_figures(served, CONFIG).values["clicked_rate"].tolist() == [0.0] * 5
     assert not any(one.status is Status.DRIFT for one in check_served(served, CONFIG))
+
+
+def test_promise_of_a_new_model_is_learned_and_a_rate_outlives_the_model() -> None:
+    version = from_day(70, 2, before=1).astype(np.int64)
+    results = judged(serve(days=DAYS, version=version), champion_days=[day(70)])
+    assert results["calibration"].status is results["estimated_rate"].status is Status.LEARNING
+    assert "A new model serves" in results["calibration"].message
+    assert results["clicked_rate"].details[OUTLIVES_MODEL] == 1.0
+    assert results["clicked_rate[surface=live]"].details[OUTLIVES_MODEL] == 1.0
+    assert OUTLIVES_MODEL not in results["score_mean"].details
+    old = judged(serve(days=DAYS, fallback=from_day(74, 1.0)))
+    assert old["calibration"].status is Status.INSUFFICIENT
+
+
+def test_items_that_a_new_model_shows_first_are_not_taken_for_cold_ones() -> None:
+    turned = np.where(np.arange(DAYS) >= 60, 30, 0)
+    tables = serve(days=DAYS, version=from_day(60, 2, before=1).astype(np.int64), item_shift=turned)
+    config = ServedConfig(learning_days=14, own_days=5)
+    served = Served(*tables, as_of=noon(DAYS - 1) + timedelta(hours=11), champion_days=[day(60)])
+    cold = served_figures(served, config).series["cold_share"].values
+    assert np.isnan(cold[60:67]).all()
+    assert np.isfinite(cold[67:]).all()
+    (result,) = (one for one in check_served(served, config) if one.figure == "cold_share")
+    assert result.status is Status.OK

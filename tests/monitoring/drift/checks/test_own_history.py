@@ -1,3 +1,5 @@
+from datetime import date, timedelta
+
 import pyarrow as pa
 import pytest
 
@@ -85,3 +87,21 @@ def test_a_window_is_insufficient_when_the_reference_is_of_another_schema():
     results = check(other, CURRENT, items=item_table(), config=Config())
     assert [one.status for one in results] == [Status.INSUFFICIENT]
     assert "user_id" in results[0].message
+
+
+def test_what_is_consumed_learns_anew_when_another_model_began_to_serve():
+    pushed = faults.push_item(CURRENT, "i50", share=0.3, seed=0)
+    day = date(1970, 1, 1) + timedelta(days=20_070)
+    results = check(REFERENCE, pushed, items=item_table(), config=Config(champion_days=(day,)))
+    status = {one.figure: one.status for one in results if not one.slice}
+    assert status["item_concentration"] is status["clicked_rate"] is Status.LEARNING
+    assert status["volume"] is Status.OK
+    fewer = faults.drop_rows(pushed, share=0.9, seed=0)
+    results = check(REFERENCE, fewer, items=item_table(), config=Config(champion_days=(day,)))
+    assert {one.figure: one.status for one in results}["volume"] is Status.DRIFT
+
+
+def test_model_of_before_the_first_event_changes_nothing():
+    config = Config(champion_days=(date(1970, 1, 1),))
+    usual = check(REFERENCE, CURRENT, items=item_table(), config=Config())
+    assert check(REFERENCE, CURRENT, items=item_table(), config=config) == usual
