@@ -4,10 +4,11 @@ import re
 import secrets
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 from flows.alert_board import IncidentLine, line_of, opened_outbox
 from flows.channels import ChannelChoice, channel_names, default_channels, open_channels
+from flows.clock import utc_now
 from flows.incidents import acknowledge_incident, find_incident
 from infra.outbox import SilenceRecord
 from infra.settings import Settings
@@ -46,9 +47,9 @@ def acknowledge(settings: Settings, start: str, *, by: str, note: str) -> Incide
             note=note,
             channels=channels,
             settings=settings,
-            clock=lambda: datetime.now(UTC),
+            clock=utc_now,
         )
-    return line_of(taken, (), now=datetime.now(UTC))
+    return line_of(taken, (), now=utc_now())
 
 
 def add_silence(settings: Settings, *, model: str, family: str, length: str, reason: str, by: str) -> SilenceRecord:
@@ -57,7 +58,7 @@ def add_silence(settings: Settings, *, model: str, family: str, length: str, rea
     Raises:
         IncidentError: The family is not known, or the length is none.
     """
-    now = datetime.now(UTC)
+    now = utc_now()
     silence = SilenceRecord(model, _family(family), now + _length(length), reason, by, now)
     with opened_outbox(settings) as outbox:
         outbox.silence(silence)
@@ -71,7 +72,7 @@ def end_silence(settings: Settings, *, model: str, family: str) -> int:
         IncidentError: The family is not known.
     """
     with opened_outbox(settings) as outbox:
-        return outbox.unsilence(model, _family(family), now=datetime.now(UTC))
+        return outbox.unsilence(model, _family(family), now=utc_now())
 
 
 def try_channels(settings: Settings, channel: str) -> list[Trial]:
@@ -93,7 +94,7 @@ def _try(settings: Settings, name: str, choice: ChannelChoice) -> Trial:
         channel = open_channels(settings, {name: choice})[name]
     except ChannelError as error:
         return Trial(name, choice.name, is_delivered=False, reason=str(error), seconds=0.0)
-    token, now = secrets.token_hex(4), datetime.now(UTC)
+    token, now = secrets.token_hex(4), utc_now()
     for transition in ("opened", "resolved"):
         alert = Alert(
             key=f"test-{token}-{transition}",

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from flows.channels import default_channels
+from flows.clock import utc_now
 from flows.incidents import find_incident, silences_of
 from infra.database import open_database
 from infra.outbox import Delivery, Outbox, SilenceRecord
@@ -104,7 +105,7 @@ class ChannelLine:
 
 def read_incidents(settings: Settings, *, everything: bool) -> list[IncidentLine]:
     """Return the open incidents, and with `everything` the resolved ones after them, the newest first."""
-    now = datetime.now(UTC)
+    now = utc_now()
     with opened_outbox(settings) as outbox:
         records = outbox.incidents(resolved_after=_EVER if everything else None)
         silences = silences_of(outbox, now=now)
@@ -119,7 +120,7 @@ def read_incident(settings: Settings, start: str) -> IncidentPage:
     Raises:
         IncidentError: None does, or more than one.
     """
-    now = datetime.now(UTC)
+    now = utc_now()
     with opened_outbox(settings) as outbox:
         incident = incident_from(find_incident(outbox, start).document)
         deliveries = outbox.deliveries(incident_id=incident.incident_id)
@@ -131,7 +132,7 @@ def read_incident(settings: Settings, start: str) -> IncidentPage:
 def read_silences(settings: Settings) -> list[SilenceRecord]:
     """Return the silences that hold, the one that ends first in front."""
     with opened_outbox(settings) as outbox:
-        return outbox.silences(now=datetime.now(UTC))
+        return outbox.silences(now=utc_now())
 
 
 def read_channels(settings: Settings) -> list[ChannelLine]:

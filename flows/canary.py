@@ -1,11 +1,12 @@
 """Rollouts: start one, look at it, and do what the judge says."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TypedDict
 
 from prefect import flow, task
 
+from flows.clock import utc_now
 from flows.evidence import config_of, examine, recorded
 from flows.reconciler import reconcile, settle
 from flows.references import Release, Rolled
@@ -50,7 +51,7 @@ def begin(release: Release, config: CanaryConfig, cause: str) -> str:
     challenger, version = release.challenger, release.challenger_version
     assert challenger is not None, "a release without a challenger has nothing to roll out"
     assert version is not None, "a challenger has a version"
-    now = datetime.now(UTC)
+    now = utc_now()
     rollouts = platform().rollouts
     tries = sum(known.challenger.digest == challenger.digest for known in rollouts.rollouts() if not known.is_active)
     seconds = config.shadow.deadline_seconds if config.shadow else config.deadline_seconds
@@ -79,7 +80,7 @@ def judge_rollout(rollout_id: str, *, is_last: bool = False) -> Rolled:
     """
     home = platform()
     rollout = home.rollouts.rollout(rollout_id)
-    now = datetime.now(UTC)
+    now = utc_now()
     verdict = examine(home, rollout, now=now, is_last=is_last).verdict
     _execute(_Order(home.rollouts, rollout, config_of(rollout), recorded(verdict, now=now)), verdict.action)
     after = home.rollouts.rollout(rollout_id)

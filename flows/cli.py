@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, canary, quarantine, validate
+from flows.commands import alerts, canary, quarantine, retrains, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -23,6 +23,7 @@ from flows.options import (
     Replaces,
     Source,
     SuiteFiles,
+    WarmStart,
     pairs,
 )
 from infra.settings import Settings
@@ -38,7 +39,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for group in (canary, quarantine, alerts):
+for group in (canary, quarantine, alerts, retrains):
     app.add_typer(group.app)
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -80,6 +81,7 @@ def run(
     label: Label = "",
     replace: Replaces = False,
     suite: SuiteFiles = [],  # noqa: B006
+    warm_start: WarmStart = False,
     traffic: Annotated[str, typer.Option(help="Who the new model meets: replay (held-out users) or live.")] = "replay",
     visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,
     as_json: AsJson = False,
@@ -99,6 +101,7 @@ def run(
         presets=tuple(preset),
         recipes=tuple(recipe),
         overrides=tuple(override),
+        is_warm=warm_start,
         label=label,
         traffic=traffic,
         visitors=visitors,

@@ -1,11 +1,12 @@
 """Gateway -> lake: matured impressions and their outcomes, and the interactions that people made of them."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import pyarrow as pa
 import pyarrow.compute as pc
 from prefect import flow, task
 
+from flows.clock import utc_now
 from flows.references import Snapshot
 from flows.retries import is_worth_retrying
 from flows.validate import merge, read_data_set, snapshot_of, suites_of
@@ -20,22 +21,25 @@ MATURITY = timedelta(hours=72)
 
 
 @flow(name="collect", description="Move what the gateway saw into the lake.", persist_result=False)
-def collect() -> Snapshot:
+def collect(start: datetime | None = None) -> Snapshot:
     """Move every matured event to the lake, and return the lake as it then is.
+
+    Args:
+        start: The snapshot holds the interactions from this moment on; None for all.
 
     Raises:
         StoreError: Nothing was ingested yet.
     """
     while move_batch():
         pass
-    return current_snapshot()
+    return current_snapshot(start)
 
 
 @task(name="move events", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def move_batch() -> int:
     """Move one batch; it is deleted from the database only after the lake has it, and lands there once."""
     home = platform()
-    drained = home.events.drain(before=datetime.now(UTC) - MATURITY)
+    drained = home.events.drain(before=utc_now() - MATURITY)
     if drained.is_empty:
         return 0
     _keep_added(home)
@@ -46,11 +50,11 @@ def move_batch() -> int:
 
 
 @task(name="read snapshot")
-def current_snapshot() -> Snapshot:
-    """Return the lake as it is."""
+def current_snapshot(start: datetime | None = None) -> Snapshot:
+    """Return the lake as it is, its interactions from `start` on."""
     home = platform()
     held = read_data_set(home)
-    return snapshot_of(home, name=held.name, is_order_only=held.is_order_only)
+    return snapshot_of(home, name=held.name, is_order_only=held.is_order_only, start=start)
 
 
 def _keep_added(home: Platform) -> None:
@@ -78,7 +82,7 @@ def _append(drained: Drained) -> None:
 
 def _sift(home: Platform, name: str, rows: pa.Table, *, key: str) -> pa.Table:
     """Return the rows that keep every rule of their suite; the others go to the quarantine, once a batch."""
-    now = datetime.now(UTC)
+    now = utc_now()
     prepared = prepare(rows, name=name, context=ValidationContext(as_of=now, now=now), suites=suites_of(home))
     if prepared.quarantined.num_rows:
         home.lake.append("quarantine", prepared.quarantined, key=f"{key}-{name}")

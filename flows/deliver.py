@@ -5,11 +5,11 @@ and for an installation that runs flows alone.
 """
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 
 from prefect import flow, task
 
 from flows.channels import ChannelChoice, open_channels, open_planned, plan_channels, require_no_secrets
+from flows.clock import utc_now
 from flows.incidents import check_channels
 from flows.sending import sender_lock, senders_of
 from flows.wiring import platform
@@ -39,7 +39,7 @@ def deliver(channels: dict[str, ChannelChoice] | None = None) -> tuple[str, ...]
 @task(name="send alerts")
 def send_due(channels: dict[str, ChannelChoice] | None) -> tuple[str, ...]:
     """Try every delivery that is due once; a failure is put off, a refusal is kept with its reason."""
-    home, now = platform(), datetime.now(UTC)
+    home, now = platform(), utc_now()
     problems: dict[str, str] = {}
     if channels is None:
         opened, problems = open_planned(plan_channels(home.settings))
@@ -52,5 +52,5 @@ def send_due(channels: dict[str, ChannelChoice] | None) -> tuple[str, ...]:
     for sender in senders:
         sender.close()
     link = home.settings.console_url
-    check_channels(home.outbox, list(opened), now=datetime.now(UTC), link=link, problems=problems)
+    check_channels(home.outbox, list(opened), now=utc_now(), link=link, problems=problems)
     return home.outbox.took_since(now)

@@ -7,6 +7,7 @@ read first and registered as paused again.
 import asyncio
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,6 +21,7 @@ from flows.canary import look
 from flows.deliver import deliver
 from flows.lifecycle import daily
 from flows.monitor import monitor
+from flows.retraining import retrain
 
 _log = logging.getLogger(__name__)
 
@@ -31,14 +33,14 @@ class Schedule:
     Attributes:
         flow: What runs.
         name: Name of the deployment.
-        cron: Times, in UTC.
+        cron: Times, in UTC; None for what runs when something else asks for it.
         description: What a person reads in the UI.
         parameters: Values of the flow's parameters; a person may change them in the UI.
     """
 
     flow: Flow[..., Any]
     name: str
-    cron: str
+    cron: str | None
     description: str
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
@@ -46,13 +48,17 @@ class Schedule:
 SCHEDULES = (
     Schedule(daily, "daily", "0 3 * * *", "The whole lifecycle on the data that is in the lake, every night."),
     Schedule(monitor, "hourly", "15 * * * *", "Figures of the newest days against their own history."),
+    Schedule(retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it."),
     Schedule(look, "every-5-minutes", "*/5 * * * *", "Judge the active rollout; advance, promote, hold or roll back."),
-    Schedule(deliver, "every-5-minutes", "*/5 * * * *", "Send alerts that are due, again where a channel failed."),
+    Schedule(deliver, "by-hand", None, "Send alerts that are due; `everfeed up` has a sender that does so at once."),
 )
+_FORMER = ("deliver/every-5-minutes",)
+"""Deployments of earlier versions; nothing serves them, so their runs would be late for ever."""
 
 
 async def serve() -> None:
     """Register every deployment and run what becomes due, until the process is stopped."""
+    await _forget_former()
     deployments = [await _deployment(schedule) for schedule in SCHEDULES]
     await aserve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
 
@@ -62,7 +68,7 @@ async def _deployment(schedule: Schedule) -> RunnerDeployment:
     active = await _is_active(schedule)
     deployment: RunnerDeployment = await schedule.flow.ato_deployment(
         schedule.name,
-        schedules=[Cron(schedule.cron, timezone="UTC", active=active)],
+        schedules=[] if schedule.cron is None else [Cron(schedule.cron, timezone="UTC", active=active)],
         paused=paused,
         parameters=dict(schedule.parameters),
         description=schedule.description,
@@ -70,6 +76,13 @@ async def _deployment(schedule: Schedule) -> RunnerDeployment:
         concurrency_limit=1,
     )
     return deployment
+
+
+async def _forget_former() -> None:
+    async with get_client() as client:
+        for name in _FORMER:
+            with suppress(ObjectNotFound):
+                await client.delete_deployment((await client.read_deployment_by_name(name)).id)
 
 
 async def _is_paused(schedule: Schedule) -> bool:

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +13,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from pydantic import JsonValue
 
+from flows.clock import utc_now
 from flows.references import Batch
 from flows.wiring import platform
 from monitoring.quality import load_suites
@@ -86,7 +87,7 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
         duplicates=unique.dropped,
         first_at=bounds["min"],
         last_at=bounds["max"],
-        as_of=moment_of(interactions, now=datetime.now(UTC)),
+        as_of=moment_of(interactions, now=utc_now()),
         is_order_only=tables.is_order_only,
         terms=tables.terms,
         notes=tables.notes,

@@ -1,31 +1,34 @@
 """Figures of the newest days against their own history -> incidents, alerts, and a report that a person opens."""
 
-import logging
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.compute as pc
 from prefect import flow, task
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from flows.channels import ChannelChoice, channel_names
+from flows.clock import utc_now
+from flows.collect import MATURITY
 from flows.deliver import deliver
-from flows.drawing import Drawn, describe, draw_reports
+from flows.drawing import DRAWN_DAYS, DRAWN_ROWS, Drawn, describe, draw_reports
+from flows.following import Decided, decide, follow
 from flows.incidents import RESOLVED_DAYS, record_change, report_link, silences_of
-from flows.observed import Window, read_served, read_window, rows_since
+from flows.observed import Window, read_served, read_window
 from flows.references import Monitored
+from flows.retraining import RetrainConfig, start_retrains
 from flows.retries import is_worth_retrying
-from flows.wiring import platform
-from infra.rollout_records import Champion
+from flows.wiring import Platform, platform
 from monitoring.drift.served import Served, ServedConfig, check_served
 from monitoring.drift.suite import run_checks
+from monitoring.drift.workspace import KeepConfig
 from monitoring.incidents import Advance, IncidentConfig, advance, incident_from
-from monitoring.policy import PolicyConfig, PolicyState
-from monitoring.policy import decide as decide_policy
+from monitoring.policy import PolicyConfig
 from monitoring.result import CheckResult, Status
-from recmodels.manifest import verify
-
-_log = logging.getLogger(__name__)
+from recmodels.data.schema import ORIGIN_EVENT, TIMESTAMP, TIMESTAMP_TYPE
 
 _NEW_DAYS = 7
 _CHAMPION = "champion"
@@ -43,9 +46,15 @@ class MonitorConfig(BaseModel):
     """Figures of what the models serve."""
     incidents: IncidentConfig = IncidentConfig()
     policy: PolicyConfig = PolicyConfig()
+    retrain: RetrainConfig = RetrainConfig()
+    """What a retrain trains, and the terms of its model's rollout."""
+    draws: bool = True
+    """Draw Evidently's reports, which costs more than the judging; without, there are decisions and alerts alone."""
+    reports: KeepConfig = KeepConfig()
+    """Which reports the Evidently workspace keeps."""
     history_days: int = Field(400, ge=1)
     """Days before the newest ones that are read."""
-    rows: int = Field(5_000_000, ge=1000)
+    rows: int = Field(4_000_000, ge=1000)
     """About as many events are read, and as many impressions: those of a share of the users where there are more."""
 
 
@@ -61,8 +70,7 @@ class Judged(BaseModel):
     as_of: datetime
     share: float = 1.0
     """Share of the users that was read."""
-    action: str
-    reasons: tuple[str, ...]
+    decided: Decided
 
     @property
     def all_results(self) -> tuple[CheckResult, ...]:
@@ -88,38 +96,42 @@ def monitor(
     """
     judged = judge_window(config, extra)
     opened = open_incidents(judged, config, list(channels or ()))
-    drawn = draw(config, extra)
+    drawn = draw(config, extra) if config.draws else None
     delivered = deliver(channels)
-    describe(judged.as_of, judged.all_results, drawn, heading=judged.action, reasons=judged.reasons)
+    if drawn is not None:
+        describe(judged.as_of, judged.all_results, drawn, heading=judged.decided.action, reasons=judged.decided.reasons)
     if extra is None:
-        follow(judged)
-    return _outcome(judged, opened=opened, report=drawn.report, delivered=delivered)
+        follow(judged.decided)
+        start_retrains(config.retrain)
+    return _outcome(judged, opened=opened, report=drawn.report if drawn else None, delivered=delivered)
 
 
 @task(name="judge figures")
 def judge_window(config: MonitorConfig, extra: Path | None) -> Judged:
     """Run every drift check over the lake, the newest days against all days before them."""
-    home, now = platform(), datetime.now(UTC)
+    home, now = platform(), utc_now()
     window = _read(config, extra)
+    champion_days = [one.since for one in home.rollouts.history()] if serves_people(home) else []
     options: dict[str, dict[str, JsonValue]] = {
         "own_history": {
             "is_last_day_partial": window.as_of.date() == now.date(),
             "figures": {"share": window.share},
+            "champion_days": [f"{day:%Y-%m-%d}" for day in champion_days],
         }
     }
     results = run_checks(
         window.reference, window.current, items=home.lake.read("items"), options=_merged(options, config.checks)
     )
+    as_of, share = window.as_of, window.share
+    del window  # as large as what was served, which is read next
     served = [] if extra else check_served(_served(config, now=now), config.served)
-    state = _policy_state(extra)
-    decision = decide_policy([*results, *served], state, config.policy, now=now)
+    decided = decide([*results, *served], config.policy, extra=extra)
     return Judged(
         results=tuple(results),
         served=tuple(served),
-        as_of=window.as_of,
-        share=window.share,
-        action=decision.action,
-        reasons=decision.reasons,
+        as_of=as_of,
+        share=share,
+        decided=decided,
     )
 
 
@@ -132,7 +144,7 @@ def open_incidents(judged: Judged, config: MonitorConfig, channels: Sequence[str
         config: When an incident opens, ends and is spoken of.
         channels: Names of the channels that are told; empty for those of the settings.
     """
-    home, now = platform(), datetime.now(UTC)
+    home, now = platform(), utc_now()
     told = channels or channel_names(home.settings, earlier=[state.channel for state in home.outbox.channels()])
     known = home.outbox.incidents(resolved_after=now - timedelta(days=RESOLVED_DAYS))
     silences = silences_of(home.outbox, now=now)
@@ -149,39 +161,33 @@ def open_incidents(judged: Judged, config: MonitorConfig, channels: Sequence[str
 @task(name="draw reports", retries=1, retry_condition_fn=is_worth_retrying)
 def draw(config: MonitorConfig, extra: Path | None) -> Drawn:
     """Draw Evidently's reports of the newest days; what cannot be drawn is said, and ends nothing."""
-    served = None if extra else _served(config, now=datetime.now(UTC))
-    return draw_reports(platform(), _read(config, extra), served)
-
-
-@task(name="follow the policy")
-def follow(judged: Judged) -> None:
-    """Do what the policy decided: undo the last release, or ask for a retrain."""
-    home = platform()
-    words = " ".join(judged.reasons)
-    if judged.action == "roll_back":
-        champion = home.rollouts.champion()
-        assert champion is not None, "the policy rolls back only a release that serves"
-        assert champion.rollout_id is not None, "the policy rolls back only what a rollout made champion"
-        home.rollouts.roll_back(
-            champion.rollout_id, fencing=None, now=datetime.now(UTC), by="monitor", reason=f"drift: {words}"
-        )
-    elif judged.action == "retrain":
-        ask_for_retrain(words)
-
-
-def ask_for_retrain(reason: str) -> None:
-    """Start the daily lifecycle now, with its cause recorded; without its deployment, say how to start it."""
-    from prefect.deployments import run_deployment
-    from prefect.exceptions import ObjectNotFound
-
-    try:
-        run_deployment("daily/daily", parameters={"cause": f"drift: {reason}"}, timeout=0, as_subflow=False)
-    except ObjectNotFound:
-        _log.warning("a retrain is due, and nothing runs schedules; start them with `everfeed up`: %s", reason)
+    seen = {"history_days": min(config.history_days, DRAWN_DAYS), "rows": min(config.rows, DRAWN_ROWS)}
+    config = config.model_copy(update=seen)
+    served = None if extra else _served(config, now=utc_now())
+    return draw_reports(platform(), _read(config, extra), served, config.reports)
 
 
 def _read(config: MonitorConfig, extra: Path | None) -> Window:
-    return read_window(platform(), extra=extra, days=_NEW_DAYS, history_days=config.history_days, rows=config.rows)
+    home = platform()
+    window = read_window(home, extra=extra, days=_NEW_DAYS, history_days=config.history_days, rows=config.rows)
+    return settled(window, before=utc_now() - MATURITY) if extra is None and serves_people(home) else window
+
+
+def serves_people(home: Platform) -> bool:
+    """Say whether people meet the gateway, so that what they do comes to the lake when it has matured."""
+    return home.lake.version("impressions") is not None or home.events.is_waiting(origin=ORIGIN_EVENT)
+
+
+def settled(window: Window, *, before: datetime) -> Window:
+    """Leave out the days whose events have not all come: what the gateway saw moves to the lake when it has matured.
+
+    Args:
+        window: Events up to the newest one.
+        before: What was served before this moment has moved.
+    """
+    midnight = before.replace(hour=0, minute=0, second=0, microsecond=0)
+    whole = pc.less(window.current[TIMESTAMP], pa.scalar(midnight, TIMESTAMP_TYPE))
+    return replace(window, current=window.current.filter(whole)) if pc.any(whole).as_py() else window
 
 
 def _served(config: MonitorConfig, *, now: datetime) -> Served:
@@ -193,20 +199,6 @@ def _merged(
 ) -> dict[str, dict[str, JsonValue]]:
     """Return the options of each check, those of a person before what the windows say."""
     return {name: {**options.get(name, {}), **given.get(name, {})} for name in options.keys() | given.keys()}
-
-
-def _policy_state(extra: Path | None) -> PolicyState:
-    home = platform()
-    champion: Champion | None = home.rollouts.champion()
-    if champion is None:
-        return PolicyState()
-    trained_until = verify(home.settings.bundles, champion.digest).trained_until
-    return PolicyState(
-        new_labelled_rows=rows_since(home.lake, trained_until, extra=extra),
-        champion_since=champion.since,
-        has_previous_champion=len(home.rollouts.history()) > 1,
-        is_busy=home.rollouts.active() is not None,
-    )
 
 
 def _outcome(judged: Judged, *, opened: Sequence[str], report: Path | None, delivered: Sequence[str]) -> Monitored:
@@ -221,8 +213,8 @@ def _outcome(judged: Judged, *, opened: Sequence[str], report: Path | None, deli
         figure=worst.figure if worst else None,
         size=worst.size if worst else None,
         since=worst.since if worst else None,
-        words=worst.message if worst else " ".join(judged.reasons),
-        action=judged.action,
+        words=worst.message if worst else judged.decided.words,
+        action=judged.decided.action,
         opened=tuple(opened),
         report=report,
         delivered=tuple(delivered),

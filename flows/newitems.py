@@ -1,10 +1,9 @@
 """What ingest brings of items reaches the gateways at once: new ones are served, and new safety labels hold."""
 
-from datetime import UTC, datetime
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from flows.clock import utc_now
 from flows.wiring import Platform
 from infra.segments import MAX_ITEMS
 from recmodels.data.entities import changed_items
@@ -27,4 +26,4 @@ def announce(home: Platform, items: pa.Table, *, by: str) -> None:
     changed = changed_items(home.lake.read("items"), items)
     is_blocked = pc.equal(changed[SAFETY], "blocked")
     others = changed.filter(pc.invert(is_blocked)).slice(0, MAX_ITEMS)
-    home.segments.append(pa.concat_tables([changed.filter(is_blocked), others]), by=by, now=datetime.now(UTC))
+    home.segments.append(pa.concat_tables([changed.filter(is_blocked), others]), by=by, now=utc_now())

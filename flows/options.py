@@ -24,6 +24,14 @@ Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of yo
 Overrides = Annotated[
     list[str], typer.Option("--set", help="Change a field of every recipe, such as trainer.epochs=3. Repeatable.")
 ]
+WarmStart = Annotated[
+    bool,
+    typer.Option(
+        "--warm-start",
+        help="Go on from the champion's weights where a recipe's model has them, instead of training from scratch; "
+        "short for --set warm_start.enabled=true.",
+    ),
+]
 Replaces = Annotated[
     bool,
     typer.Option(

@@ -6,10 +6,10 @@ leaves the traces that are still missing. Each trace is found by its key, so tha
 
 import logging
 import re
-from datetime import UTC, datetime
 
 from prefect.artifacts import Artifact, create_markdown_artifact
 
+from flows.clock import utc_now
 from flows.wiring import Platform
 from infra.model_registry import AliasChange
 from infra.rollout_records import Rollout, RolloutState, Transition
@@ -91,7 +91,7 @@ def insist_on_zero(home: Platform) -> int:
         return 0
     stray = stray_traffic(home.database, last.rollout_id, changed_at=changed_at)
     if stray.requests:
-        revision = home.rollouts.reassert(now=datetime.now(UTC))
+        revision = home.rollouts.reassert(now=utc_now())
         _log.warning(
             "challenger still answers after its rollback rollout=%s requests=%d newest=%s; asserted again revision=%d",
             last.rollout_id,

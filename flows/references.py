@@ -82,6 +82,8 @@ class Snapshot(Reference):
     is_order_only: bool
     docs: Path | None
     """Data docs of the validation."""
+    start: datetime | None = None
+    """Only interactions from this moment on are learned from and judged on; None for all."""
     expectations: str = ""
     """Digest of the expectations that the data was held to."""
 
@@ -100,6 +102,8 @@ class Trained(Reference):
     validation: dict[str, float]
     best_epoch: int
     seconds: float
+    origin: str = ""
+    """What training started from, where the recipe asks for a warm start."""
     was_done: bool
     """The bundle was there already, from an earlier or interrupted run."""
 

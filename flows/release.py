@@ -1,16 +1,17 @@
 """Candidates -> a challenger: the best one on validation meets the gate, and is registered with the reasons."""
 
 import math
-from datetime import UTC, datetime
 from time import perf_counter
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.canary import reconcile
+from flows.clock import utc_now
 from flows.references import Candidate, Release, Snapshot
 from flows.retries import is_worth_retrying
 from flows.train import BUNDLE_FOLDER, evaluate_bundle, read_split, track_card
+from flows.warm_start import since_of
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState
 from recmodels.bundle import load_bundle
@@ -80,9 +81,7 @@ def crown_first(snapshot: Snapshot, candidates: list[Candidate]) -> bool:
         )
     why = "bootstrap: the registry was empty, and this passed the gate's absolute checks"
     version = _register(home, first, snapshot, state="champion", why=why)
-    home.rollouts.set_bootstrap_champion(
-        ModelReference(first.digest, version), now=datetime.now(UTC), by="release", reason=why
-    )
+    home.rollouts.set_bootstrap_champion(ModelReference(first.digest, version), now=utc_now(), by="release", reason=why)
     reconcile(home, reason=why)
     return True
 
@@ -112,7 +111,7 @@ def register(snapshot: Snapshot, challenger: Candidate, candidates: list[Candida
     home = platform()
     champion = home.rollouts.champion()
     assert champion is not None, "a champion was crowned before"
-    serving = _champion_evaluation(home, champion.digest, challenger.recipe, snapshot, candidates)
+    serving = _champion_evaluation(home, champion.digest, challenger, snapshot, candidates)
     baseline = _baseline(candidates)
     floor = Evaluation.load(baseline.evaluation) if baseline else None
     evaluation = Evaluation.load(challenger.evaluation)
@@ -176,13 +175,17 @@ def _name_of(home: Platform, digest: str) -> str:
 
 
 def _champion_evaluation(
-    home: Platform, digest: str, recipe: Recipe, snapshot: Snapshot, candidates: list[Candidate]
+    home: Platform, digest: str, challenger: Candidate, snapshot: Snapshot, candidates: list[Candidate]
 ) -> Evaluation:
-    """Return how the champion does on the challenger's test queries, measured anew when it is of another snapshot."""
+    """Return how the champion does on the challenger's test queries.
+
+    It is measured anew when it is of another snapshot, or when the challenger's older users are to be compared.
+    """
+    recipe, since = challenger.recipe, since_of(home, challenger.digest)
     known = next((c for c in candidates if c.digest == digest), None)
-    if known:
+    if known and since is None:
         return Evaluation.load(known.evaluation)
-    return evaluate_bundle(home, digest, recipe, read_split(home, snapshot, recipe))
+    return evaluate_bundle(home, digest, recipe, read_split(home, snapshot, recipe), since=since)
 
 
 def _footprint(home: Platform, candidate: Candidate) -> Footprint:
@@ -216,6 +219,7 @@ def _register(home: Platform, candidate: Candidate, snapshot: Snapshot, *, state
         "data": snapshot.name,
         "ndcg_at_10": f"{candidate.metrics['ndcg_at_10']:.4f}",
         "recall_at_10": f"{candidate.metrics['recall_at_10']:.4f}",
+        **({"origin": candidate.origin} if candidate.origin else {}),
     }
     source = f"runs:/{candidate.run_id}/{BUNDLE_FOLDER}"
     return home.registry.register(candidate.digest, run_id=candidate.run_id, source=source, tags=tags)

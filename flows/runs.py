@@ -27,6 +27,7 @@ from recmodels.recipe import DataConfig, Recipe, override, parse_recipe
 
 _LABELS = {"kuairand": "long_viewed"}
 """What counts as positive where a source's rows are exposures rather than choices."""
+_WARM = "warm_start.enabled=true"
 _WILDCARDS = frozenset("*?[")
 
 
@@ -41,6 +42,7 @@ class RunRequest:
     presets: tuple[str, ...] = ()
     recipes: tuple[Path, ...] = ()
     overrides: tuple[str, ...] = ()
+    is_warm: bool = False
     label: str = ""
     traffic: str = "replay"
     visitors: int = 20_000
@@ -109,7 +111,7 @@ def _traffic(text: str) -> Traffic:
 
 
 def chosen_recipes(request: RunRequest) -> list[Recipe]:
-    """Return the presets and recipe files that a request names, with its label and its overrides.
+    """Return the presets and recipe files that a request names, with its label, its overrides and its warm start.
 
     Raises:
         RecipeError: A preset, a label or a field is unknown, or a file is no recipe.
@@ -120,7 +122,8 @@ def chosen_recipes(request: RunRequest) -> list[Recipe]:
         raise RecipeError(f"preset {unknown[0]!r} is not known. Known: {', '.join(PRESETS)}.")
     names = request.presets or (() if request.recipes else tuple(PRESETS))
     chosen = [PRESETS[name](data) for name in names] + [_read_recipe(path) for path in request.recipes]
-    return [override(recipe, list(request.overrides)) for recipe in chosen]
+    settings = [*request.overrides, *([_WARM] if request.is_warm else [])]
+    return [override(recipe, settings) for recipe in chosen]
 
 
 def _data_config(label: str) -> DataConfig:

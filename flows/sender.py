@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from threading import Event, Thread
 
 from flows.channels import Plan, open_planned, plan_channels
+from flows.clock import utc_now
 from flows.incidents import check_channels
 from flows.sending import ChannelSender, SendConfig, sender_lock, senders_of
 from infra.database import Database, open_database
@@ -108,7 +109,7 @@ def serve(settings: Settings, database: Database, *, ended: Event, config: SendC
 
 def _look(settings: Settings, outbox: Outbox, crew: Crew, config: SendConfig) -> Crew:
     """Follow a changed list of channels, see how each does, forget what is old; trouble is logged and passes."""
-    now = datetime.now(UTC)
+    now = utc_now()
     plan = plan_channels(settings)
     if plan != crew.plan:
         crew.finish()

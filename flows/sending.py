@@ -8,13 +8,14 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from secrets import SystemRandom
 from threading import Event, Lock
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
+from flows.clock import utc_now
 from infra.outbox import Delivery, Fate, Outbox, Settlement
 from infra.settings import Settings
 from monitoring.alerts.alert import Alert
@@ -172,7 +173,7 @@ def senders_of(
     outbox: Outbox,
     *,
     config: SendConfig = SendConfig(),  # noqa: B008 - frozen
-    clock: Clock = lambda: datetime.now(UTC),
+    clock: Clock = utc_now,
     rng: Chance | None = None,
 ) -> list[ChannelSender]:
     """Return one sender a channel; they share one lock around what they write."""

@@ -16,6 +16,7 @@ def describe(settings: Settings) -> dict[str, Any]:
     serving = home.rollouts.serving()
     active = home.rollouts.active()
     champion = home.rollouts.champion()
+    retrain = next(iter(home.retrains.all()), None)
     return {
         "home": str(settings.root),
         "is_up": is_up(settings),
@@ -39,6 +40,13 @@ def describe(settings: Settings) -> dict[str, Any]:
             "share": serving.share,
             "version": active.challenger.version,
         },
+        "retrain": retrain
+        and {
+            "id": retrain.retrain_id,
+            "requested_at": retrain.requested_at,
+            "state": retrain.state,
+            "version": retrain.version,
+        },
     }
 
 
@@ -61,3 +69,5 @@ def print_status(screen: Console, document: dict[str, Any]) -> None:
     )
     if rollout:
         screen.print(f"rollout {rollout['id']}: {rollout['state']} at {rollout['share']:.0%}")
+    if retrain := document["retrain"]:
+        screen.print(f"last retrain {retrain['id']}: {retrain['state']}; see `everfeed retrains list`")

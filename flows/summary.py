@@ -117,7 +117,8 @@ def print_summary(screen: Console, document: Document, *, stays_up: bool) -> Non
 
 
 def _lines(document: Document) -> list[str]:
-    lines = [f"gate: {document['gate']['challenger'] or 'no challenger'}, {document['gate']['words']}"]
+    lines = [f"{model['name']}: trained {model['origin']}" for model in document["models"] if model["origin"]]
+    lines += [f"gate: {document['gate']['challenger'] or 'no challenger'}, {document['gate']['words']}"]
     if document["canary"]:
         lines.append(f"canary: {document['canary']['words']}")
     if bad := document.get("bad_model"):
@@ -138,5 +139,6 @@ def _model(candidate: Candidate) -> Document:
         "validation_ndcg_at_10": candidate.validation["ndcg_at_10"],
         "run_id": candidate.run_id,
         "digest": candidate.digest,
+        "origin": candidate.origin,
         "seconds": candidate.seconds,
     }

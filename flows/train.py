@@ -2,7 +2,7 @@
 
 import hashlib
 import subprocess
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,8 +14,10 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import progress
+from flows.clock import utc_now
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
+from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import ITEM_ID, SAFETY
@@ -69,7 +71,8 @@ def open_run(snapshot: Snapshot, cause: str) -> str:
 def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     """Train one recipe into a bundle, going on from the last checkpoint of an interrupted run."""
     home = platform()
-    key = run_key(recipe, snapshot)
+    origin = find_origin(home, snapshot, recipe)
+    key = run_key(recipe, snapshot, origin.parent)
     folder = home.settings.runs / key
     done = folder / _TRAINED
     if done.exists():
@@ -78,19 +81,9 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     run_id = _open_model_run(home, snapshot, recipe, key=key, parent=parent)
     split = read_split(home, snapshot, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    fitted = _fit(home, recipe, split, folder=folder / _CHECKPOINTS, run_id=run_id)
-    digest = write_bundle(
-        home.settings.bundles,
-        scorer=fitted.scorer,
-        vocabulary=split.vocabulary,
-        items=split.items,
-        item_counts=split.item_counts,
-        recipe=recipe,
-        snapshot=snapshot.fingerprint,
-        trained_until=split.train_until,
-        metrics=fitted.metrics,
-        probes=split.train,
-    )
+    start = load_start(home, origin, split)
+    fitted = _fit(home, recipe, split, start.parent, folder=folder / _CHECKPOINTS, run_id=run_id)
+    digest = _write_bundle(home, snapshot, recipe, split, fitted)
     trained = Trained(
         recipe=recipe,
         key=key,
@@ -100,9 +93,11 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
         validation=fitted.metrics,
         best_epoch=fitted.best_epoch,
         seconds=round(perf_counter() - started, 2),
+        origin=start.words,
         was_done=False,
     )
     _track_training(home, trained, fitted.epochs)
+    track_start(home, run_id, start.words, fitted.warm_start)
     _write(done, trained.model_dump_json())
     return trained
 
@@ -120,16 +115,36 @@ def _open_model_run(home: Platform, snapshot: Snapshot, recipe: Recipe, *, key: 
     return run_id
 
 
-def _fit(home: Platform, recipe: Recipe, split: Split, *, folder: Path, run_id: str) -> trainer.Trained:
+def _fit(
+    home: Platform, recipe: Recipe, split: Split, parent: trainer.Parent | None, *, folder: Path, run_id: str
+) -> trainer.Trained:
     """Train, with every epoch tracked and every step shown."""
     return trainer.train(
         recipe,
         split,
         checkpoint_folder=folder,
         seed=recipe.seed,
+        parent=parent,
         memory_bytes=psutil.virtual_memory().available,
         on_epoch=lambda epoch: _track_epoch(home, run_id, epoch),
         on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
+    )
+
+
+def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split, fitted: trainer.Trained) -> str:
+    return write_bundle(
+        home.settings.bundles,
+        scorer=fitted.scorer,
+        vocabulary=split.vocabulary,
+        items=split.items,
+        item_counts=split.item_counts,
+        recipe=recipe,
+        snapshot=snapshot.fingerprint,
+        trained_until=split.train_until,
+        metrics=fitted.metrics,
+        probes=split.train,
+        weights=fitted.weights,
+        warm_start=fitted.warm_start,
     )
 
 
@@ -141,7 +156,7 @@ def measure(trained: Trained, snapshot: Snapshot) -> Candidate:
     if done.exists():
         return Candidate.model_validate_json(done.read_text()).model_copy(update={"was_done": trained.was_done})
     split = read_split(home, snapshot, trained.recipe)
-    evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split)
+    evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split, since=since_of(home, trained.digest))
     folder = done.with_name(_EVALUATION)
     evaluation.save(folder)
     _track_evaluation(home, trained, snapshot, evaluation)
@@ -180,15 +195,15 @@ def compare_candidates(candidates: list[Candidate], parent: str) -> None:
     )
 
 
-def run_key(recipe: Recipe, snapshot: Snapshot) -> str:
-    """Return the identity of a run: the same recipe on the same data is the same run."""
-    return hashlib.sha256(f"{recipe.digest}:{snapshot.fingerprint}".encode()).hexdigest()[:32]
+def run_key(recipe: Recipe, snapshot: Snapshot, parent: str = "") -> str:
+    """Return the identity of a run: the same recipe on the same data, from the same parent, is the same run."""
+    return hashlib.sha256(f"{recipe.digest}:{snapshot.fingerprint}{parent}".encode()).hexdigest()[:32]
 
 
 def read_split(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Split:
     """Read the lake at the snapshot's versions and divide it as the recipe asks."""
     return split_interactions(
-        home.lake.read("interactions", version=snapshot.versions["interactions"]),
+        home.lake.read("interactions", version=snapshot.versions["interactions"], start=snapshot.start),
         home.lake.read("items", version=snapshot.versions["items"]),
         data=recipe.data,
         split=recipe.split,
@@ -196,14 +211,25 @@ def read_split(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Split:
     )
 
 
-def evaluate_bundle(home: Platform, digest: str, recipe: Recipe, split: Split) -> Evaluation:
-    """Evaluate any bundle on the test part of a split, whatever vocabulary it was trained with."""
+def evaluate_bundle(
+    home: Platform, digest: str, recipe: Recipe, split: Split, *, since: datetime | None = None
+) -> Evaluation:
+    """Evaluate any bundle on the test part of a split, whatever vocabulary it was trained with.
+
+    Args:
+        home: Where it is.
+        digest: The bundle.
+        recipe: Says how to evaluate.
+        split: Its test part is asked.
+        since: Of a warm start that takes part in the comparison; see `evaluate`.
+    """
     return evaluate(
         Ranker(load_bundle(home.settings.bundles, digest)),
         split.test,
         config=recipe.evaluation,
         seed=recipe.seed,
         vocabulary=split.vocabulary,
+        since=since,
         blocked=pc.filter(split.items[ITEM_ID], pc.equal(split.items[SAFETY], "blocked")).to_pylist(),
         on_progress=lambda done, total: progress.report(f"evaluate {recipe.name}", done, total),
     )
@@ -254,12 +280,15 @@ def track_card(
     decision: GateDecision | None = None,
 ) -> None:
     """Keep the model card with the run, over an earlier one that did not know the gate's decision yet."""
+    manifest = verify(home.settings.bundles, trained.digest)
     facts = CardFacts(
         data=snapshot.name,
         snapshot=snapshot.fingerprint,
         digest=trained.digest,
-        trained_until=verify(home.settings.bundles, trained.digest).trained_until,
+        trained_until=manifest.trained_until,
         is_order_only=snapshot.is_order_only,
+        origin=trained.origin,
+        warm_start=manifest.warm_start,
     )
     card = render(trained.recipe, facts, evaluation=evaluation, comparison=comparison, decision=decision)
     home.tracker.log_text(trained.run_id, card, file="model_card.md")
@@ -273,7 +302,7 @@ def _tags(recipe: Recipe, snapshot: Snapshot) -> dict[str, str]:
         "snapshot": snapshot.fingerprint,
         "data": snapshot.name,
         "commit": _commit(),
-        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+        "started": utc_now().isoformat(timespec="seconds"),
     }
 
 

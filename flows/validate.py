@@ -1,6 +1,6 @@
 """Batch -> lake: Great Expectations judges, rows that break a rule go to quarantine, good rows join their days."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 import pyarrow as pa
@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
+from flows.clock import utc_now
 from flows.newitems import announce
 from flows.references import Batch, DataSet, Screened, Snapshot
 from flows.retries import is_worth_retrying
@@ -111,16 +112,24 @@ def store(batch: Batch, screened: Screened) -> Snapshot:
     return snapshot_of(home, name=batch.name, is_order_only=batch.is_order_only, screened=screened)
 
 
-def snapshot_of(home: Platform, *, name: str, is_order_only: bool, screened: Screened | None = None) -> Snapshot:
-    """Return the lake as it is now.
+def snapshot_of(
+    home: Platform,
+    *,
+    name: str,
+    is_order_only: bool,
+    screened: Screened | None = None,
+    start: datetime | None = None,
+) -> Snapshot:
+    """Return the lake as it is now, its interactions from `start` on.
 
     Raises:
-        StoreError: The lake holds no interactions.
+        StoreError: The lake holds no such interactions.
     """
-    interactions, items = home.lake.read("interactions"), home.lake.read("items")
+    interactions, items = home.lake.read("interactions", start=start), home.lake.read("items")
     if not interactions.num_rows:
+        since = f" since {start:%Y-%m-%d %H:%M}" if start else ""
         raise StoreError(
-            f"the lake at {home.settings.lake} holds no interactions. Ingest a source with `everfeed run`."
+            f"the lake at {home.settings.lake} holds no interactions{since}. Ingest a source with `everfeed run`."
         )
     versions = {table: home.lake.version(table) for table in ("interactions", "items", "users")}
     return Snapshot(
@@ -134,6 +143,7 @@ def snapshot_of(home: Platform, *, name: str, is_order_only: bool, screened: Scr
         as_of=pc.max(interactions[TIMESTAMP]).as_py(),
         is_order_only=is_order_only,
         docs=screened.docs if screened else None,
+        start=start,
         expectations=screened.expectations if screened else read_data_set(home).expectations,
     )
 
@@ -189,11 +199,11 @@ def _context(home: Platform, batch: Batch, interactions: pa.Table) -> Validation
     """Return what is known outside of the batch: the days of the lake, and what of them stays beside the batch."""
     lake = home.lake
     if lake.version("interactions") is None:
-        return ValidationContext(as_of=batch.as_of, now=datetime.now(UTC))
+        return ValidationContext(as_of=batch.as_of, now=utc_now())
     known = interactions.filter(pc.and_(pc.is_valid(interactions[TIMESTAMP]), pc.is_valid(interactions[EVENT_ID])))
     return ValidationContext(
         as_of=batch.as_of,
-        now=datetime.now(UTC),
+        now=utc_now(),
         daily_rows={"interactions": lake.daily_counts("interactions")},
         kept_rows={"interactions": kept_counts(lake, known, replaces=batch.replaces)},
     )

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
 import pyarrow as pa
 from pydantic import JsonValue
 
+from flows.clock import utc_now
 from flows.ingest import moment_of, read_source
 from flows.wiring import connect
 from infra.settings import Settings
@@ -56,7 +57,7 @@ def ask(
         raise DataError(f"{subject} has no table {missing[0]!r}. It has: {', '.join(given)}.")
     chosen = {name: table for name, table in given.items() if not tables or name in tables}
     moments = given.get("interactions")
-    now = datetime.now(UTC)
+    now = utc_now()
     items = given.get("items")
     item_ids = items[ITEM_ID] if items is not None and items.num_rows else None
     return Asked(subject, chosen, now if moments is None else moment_of(moments, now=now), item_ids)
@@ -70,7 +71,7 @@ def judge(asked: Asked, *, suites: Sequence[Path], docs: Path) -> dict[str, Any]
     """
     named = load_suites(suites)
     known = None if "items" in asked.tables else asked.item_ids  # else its good rows alone may be referred to
-    context = ValidationContext(as_of=asked.as_of, now=datetime.now(UTC), item_ids=known)
+    context = ValidationContext(as_of=asked.as_of, now=utc_now(), item_ids=known)
     reports = validate_tables(asked.tables, context=context, docs_folder=docs, suites=named)
     tables = {
         name: {

@@ -1,11 +1,11 @@
 """A rollout, followed on a terminal until it ends."""
 
-from datetime import UTC, datetime
 from time import sleep
 
 from rich.console import Console
 from rich.live import Live
 
+from flows.clock import utc_now
 from flows.commands.rollout_pages import standing_page
 from flows.standing import Document, standing
 from flows.wiring import Platform
@@ -20,7 +20,7 @@ def follow(home: Platform, rollout_id: str, *, screen: Console, every_seconds: f
     if screen.is_terminal:
         with Live(console=screen, auto_refresh=False) as live:
             while (rollout := home.rollouts.rollout(rollout_id)).is_active:
-                live.update(standing_page(standing(home, now=datetime.now(UTC))), refresh=True)
+                live.update(standing_page(standing(home, now=utc_now())), refresh=True)
                 sleep(every_seconds)
     else:
         rollout = _log(home, rollout_id, screen=screen, every_seconds=every_seconds)
@@ -33,7 +33,7 @@ def follow(home: Platform, rollout_id: str, *, screen: Console, every_seconds: f
 def _log(home: Platform, rollout_id: str, *, screen: Console, every_seconds: float) -> Rollout:
     said = ""
     while (rollout := home.rollouts.rollout(rollout_id)).is_active:
-        line = _line(standing(home, now=datetime.now(UTC)))
+        line = _line(standing(home, now=utc_now()))
         if line not in {said, ""}:
             screen.print(line, highlight=False, markup=False, soft_wrap=True)
             said = line

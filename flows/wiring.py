@@ -10,6 +10,7 @@ from infra.lake import Lake
 from infra.model_registry import ModelRegistry
 from infra.outbox import Outbox
 from infra.releases import ReleaseStore
+from infra.retrains import RetrainStore
 from infra.rollout_covariates import CovariateStore
 from infra.rollouts import RolloutStore
 from infra.segments import SegmentStore
@@ -73,6 +74,11 @@ class Platform:
     def releases(self) -> ReleaseStore:
         """Which quarantined rows were released."""
         return ReleaseStore(self.database)
+
+    @cached_property
+    def retrains(self) -> RetrainStore:
+        """Which retrains drift asked for."""
+        return RetrainStore(self.database)
 
     @cached_property
     def takedowns(self) -> TakedownStore:

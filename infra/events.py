@@ -199,6 +199,12 @@ class EventStore:
         with self._database.read() as connection:
             return waiting_events(connection, origin=origin, share=share)
 
+    def is_waiting(self, *, origin: str) -> bool:
+        """Say whether anything of an origin has not begun to move to the lake."""
+        mine = requests.c.batch.is_(None) & (requests.c.origin == origin)
+        with self._database.read() as connection:
+            return connection.execute(select(requests.c.id).where(mine).limit(1)).first() is not None
+
     def forget(self, drained: Drained) -> None:
         """Delete a batch that the lake has; what an active rollout is judged on stays until the rollout is over."""
         with self._database.begin(lock="drain") as connection:

@@ -84,13 +84,17 @@ class Tracker:
 
     def log_recipe(self, run_id: str, recipe: Mapping[str, JsonValue]) -> None:
         """Log a recipe as parameters with dotted names, and whole as the file ``recipe.json``."""
-        parameters = [Param(name, str(value)[:_MAX_PARAMETER]) for name, value in _flatten(recipe)]
+        self.log_parameters(run_id, dict(_flatten(recipe)))
+        self.log_text(run_id, json.dumps(recipe, indent=2, sort_keys=True), file="recipe.json")
+
+    def log_parameters(self, run_id: str, values: Mapping[str, JsonValue]) -> None:
+        """Log parameters; one that the run has already stays as it is, since MLflow lets none change."""
+        parameters = [Param(name, str(value)[:_MAX_PARAMETER]) for name, value in values.items()]
         with _explained(self._uri):
             known = self.client.get_run(run_id).data.params
             new = [parameter for parameter in parameters if parameter.key not in known]
             for start in range(0, len(new), _MAX_BATCH):
                 self.client.log_batch(run_id, params=new[start : start + _MAX_BATCH])
-        self.log_text(run_id, json.dumps(recipe, indent=2, sort_keys=True), file="recipe.json")
 
     def log_metrics(self, run_id: str, metrics: Mapping[str, float], *, step: int = 0) -> None:
         """Log figures of one step, in one batch; a figure that is not finite is left out."""

@@ -22,6 +22,7 @@ from recmodels.data.histories import Histories
 from recmodels.data.schema import ITEM_ID, SAFETY, SAFETY_LEVELS, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, Vocabulary
 from recmodels.errors import BundleError, DataError
+from recmodels.lineage import WarmStartReport
 from recmodels.manifest import FORMAT_VERSION, MAX_BYTES, Manifest, publish, seal, verify
 from recmodels.memory import forecast_bytes
 from recmodels.recipe import Recipe
@@ -29,6 +30,7 @@ from recmodels.retrieval.choice import Choice, choose, exact_for
 from recmodels.retrieval.config import RetrievalConfig
 from recmodels.scorers import EncoderScorer, Scorer, load_scorer
 from recmodels.tables import read_table
+from recmodels.weights import Weights, save_weights
 
 __all__ = ["Bundle", "Manifest", "load_bundle", "swap_ids", "write_bundle"]
 
@@ -74,6 +76,8 @@ def write_bundle(
     trained_until: datetime,
     metrics: Mapping[str, float],
     probes: Histories | None = None,
+    weights: Weights | None = None,
+    warm_start: WarmStartReport | None = None,
 ) -> str:
     """Write a bundle to ``root/<digest>/`` and return its digest.
 
@@ -92,6 +96,8 @@ def write_bundle(
         metrics: Validation metrics; finite numbers.
         probes: Histories that the recall of an approximate index is measured with, such as those it was trained on;
             None draws some from the items by their counts.
+        weights: What a training can go on from later, by the names of `Trained.weights`; None for a closed form.
+        warm_start: Which bundle training went on from.
     """
     choice = None
     if isinstance(scorer, EncoderScorer):
@@ -108,9 +114,12 @@ def write_bundle(
         metrics=dict(metrics),
         num_items=len(vocabulary),
         retrieval=None if choice is None else choice.report,
+        warm_start=warm_start,
         files={},
     )
-    return _write(root, manifest, scorer=scorer, vocabulary=vocabulary, items=items, item_counts=item_counts)
+    return _write(
+        root, manifest, scorer=scorer, vocabulary=vocabulary, items=items, item_counts=item_counts, weights=weights
+    )
 
 
 def load_bundle(root: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Bundle:
@@ -177,6 +186,7 @@ def _write(
     vocabulary: Vocabulary,
     items: pa.Table,
     item_counts: NDArray[np.int64],
+    weights: Weights | None = None,
 ) -> str:
     _check_alignment("to be written", vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
     root.mkdir(parents=True, exist_ok=True)
@@ -184,6 +194,10 @@ def _write(
     try:
         (folder / _SCORER).mkdir()
         scorer.save(folder / _SCORER)
+        if weights:
+            save_weights(
+                folder, weights, item_vectors=scorer.item_vectors if isinstance(scorer, EncoderScorer) else None
+            )
         pq.write_table(items.replace_schema_metadata(None), folder / _ITEMS, store_schema=True)
         pq.write_table(vocabulary.to_table(), folder / _VOCABULARY)
         save_file({"item_counts": item_counts.astype(np.int64, copy=False)}, folder / _COUNTS)

@@ -15,11 +15,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import BundleError
+from recmodels.lineage import WarmStartReport
 from recmodels.retrieval.config import RetrievalReport
 
-FORMAT_VERSION = 2
-"""Of what is written; 2 added `retrieval`."""
-_READABLE = (1, 2)
+FORMAT_VERSION = 3
+"""Of what is written; 2 added `retrieval`, 3 trained weights and `warm_start`."""
+_READABLE = (1, 2, 3)
 MAX_BYTES = 8 * 2**30
 """Largest bundle that is read unless the caller says otherwise."""
 
@@ -52,6 +53,8 @@ class Manifest(BaseModel):
     num_items: int
     retrieval: RetrievalReport | None = None
     """How the items are searched; None for a model without item vectors, whose items are all scored."""
+    warm_start: WarmStartReport | None = None
+    """Which bundle training went on from; None for a model trained from scratch."""
     note: str = ""
     """What was done to the bundle after training; empty for a bundle as it was trained."""
     files: dict[str, str]

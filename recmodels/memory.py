@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
+from recmodels.lineage import WEIGHTS
 from recmodels.retrieval.graph import GRAPH
 
 _ITEM_BYTES = 1000
@@ -17,6 +18,8 @@ _SESSION_SIZES = 3
 def forecast_bytes(folder: Path, *, num_items: int) -> int:
     """Return about how many bytes a verified bundle takes in memory; rather too many than too few.
 
+    Trained weights do not count: who serves never reads them.
+
     Args:
         folder: Of the bundle.
         num_items: As the manifest says.
@@ -24,7 +27,7 @@ def forecast_bytes(folder: Path, *, num_items: int) -> int:
     Raises:
         OSError: A table's header cannot be read; `pyarrow.ArrowInvalid` where it is none.
     """
-    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and path != folder / WEIGHTS]
     copies = 3.0 if any(path.name == GRAPH for path in paths) else 2.0  # of vectors and links, made for the search
     return num_items * _ITEM_BYTES + sum(_bytes_of(path, copies=copies) for path in paths)
 

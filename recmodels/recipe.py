@@ -20,6 +20,7 @@ from pydantic import (
 
 from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
+from recmodels.lineage import WarmStartConfig
 from recmodels.models import MODELS
 from recmodels.retrieval.config import RetrievalConfig
 
@@ -132,6 +133,7 @@ class Recipe(Config):
     data: DataConfig = DataConfig()
     split: SplitConfig = SplitConfig()
     trainer: TrainerConfig = TrainerConfig()
+    warm_start: WarmStartConfig = WarmStartConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
@@ -149,6 +151,15 @@ class Recipe(Config):
                 f"the gate reads {' and '.join(missing)}, but evaluation.top_ks measures lists of "
                 f"{', '.join(map(str, lengths))} only; add the length to top_ks, or change gate.metric or "
                 "gate.coverage_at"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _new_events_can_be_told(self) -> "Recipe":
+        if self.warm_start.enabled and self.split.kind != "time":
+            raise ValueError(
+                f"a warm start learns from what came since the champion, which split.kind {self.split.kind!r} does not "
+                "tell; set split.kind to 'time' or warm_start.enabled to false"
             )
         return self
 

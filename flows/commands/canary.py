@@ -1,10 +1,11 @@
 """`everfeed canary`: rollouts: where they stand, why, and a person's decisions."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Annotated, TypedDict
 
 import typer
 
+from flows.clock import utc_now
 from flows.commands import screening
 from flows.commands.common import answer, confirm, read_moment, read_settings, screen, user_name
 from flows.options import AsJson
@@ -51,7 +52,7 @@ def status(as_json: AsJson = False) -> None:
     from flows.commands.rollout_pages import show, standing_page
     from flows.standing import standing
 
-    document = standing(home, now=datetime.now(UTC))
+    document = standing(home, now=utc_now())
     if not as_json:
         show(screen, standing_page(document))
     answer(document, as_json=as_json)
@@ -130,7 +131,7 @@ def advance(reason: Reason, rollout: RolloutId = "", yes: Yes = False, as_json: 
     from flows.standing import next_deadline
 
     active = _decided(home, rollout, "advance", reason, yes=yes)
-    deadline = next_deadline(active, now=datetime.now(UTC))
+    deadline = next_deadline(active, now=utc_now())
     after = home.rollouts.advance(active.rollout_id, fencing=active.fencing, deadline_at=deadline, **_signed(reason))
     screen.print(f"{after.rollout_id} serves {after.share:.0%} of users.", highlight=False)
     answer({"rollout": after.rollout_id, "state": after.state, "share": after.share}, as_json=as_json)
@@ -155,7 +156,7 @@ def history(at: At = "", as_json: AsJson = False) -> None:
 @app.command()
 def champion(at: At = "", as_json: AsJson = False) -> None:
     """Say who is champion, or who was at a moment."""
-    moment = read_moment(at) if at else datetime.now(UTC)
+    moment = read_moment(at) if at else utc_now()
     home = _home()
     from flows.commands.rollout_pages import champion_page, show
     from flows.standing import champion_at
@@ -201,4 +202,4 @@ def _decided(home: "Platform", rollout_id: str, action: str, reason: str, *, yes
 
 
 def _signed(reason: str) -> _Signature:
-    return {"now": datetime.now(UTC), "by": user_name(), "reason": reason.strip()}
+    return {"now": utc_now(), "by": user_name(), "reason": reason.strip()}

@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import asdict
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.clock import utc_now
 from flows.commands.common import answer, read_settings, screen, user_name
 from flows.options import AsJson
 
@@ -98,7 +98,7 @@ def release(
         corrections=_corrections(correction),
         by=user_name(),
         why=because,
-        now=datetime.now(UTC),
+        now=utc_now(),
     )
     if not as_json:
         days = f" on {', '.join(done.days)}" if done.days else ""

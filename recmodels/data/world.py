@@ -1,6 +1,6 @@
 """A world of short videos whose truth is known: who would click what, on which day, in which position."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ CATEGORIES = (
     "films",
     "gardens",
 )
+SIDES = 4
+"""Sides of items, one of which each user turns to when tastes shift."""
+
 _WEEKEND = (5, 6)
 
 
@@ -39,6 +42,9 @@ class WorldSizes:
         newcomers: Share of users who sign up, and of items that are published, during the days.
         live_share: Share of items that are livestreams.
         first_weekday: Weekday of day 0, 0 is Monday.
+        shift_day: Day from which everybody likes items for another side of theirs, and other items are good: nothing
+            that people did before tells of it. None for never.
+        stay_days: Days after which a user leaves, while others come as evenly; None where nobody leaves.
     """
 
     users: int = 1000
@@ -49,6 +55,8 @@ class WorldSizes:
     newcomers: float = 0.2
     live_share: float = 0.15
     first_weekday: int = 0
+    shift_day: float | None = None
+    stay_days: float | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +78,8 @@ class World:
         item_seconds: ``(N,)`` duration.
         category_factors: ``(C, D)`` unit vectors.
         position_bias: ``(K,)`` factor on the click probability in each position of a slate.
+        later_factors: ``(U, D)`` unit vectors, tastes from the day of the shift on; None without a shift.
+        later_quality: ``(N,)`` the quality of items from that day on; None without a shift.
     """
 
     sizes: WorldSizes
@@ -86,18 +96,39 @@ class World:
     item_seconds: NDArray[np.float64]
     category_factors: NDArray[np.float64]
     position_bias: NDArray[np.float64]
+    later_factors: NDArray[np.float64] | None = None
+    later_quality: NDArray[np.float64] | None = None
 
     def tastes(self, users: NDArray[np.int64], day: NDArray[np.float64] | float) -> NDArray[np.float64]:
         """Return the taste of each user on a day, ``(..., D)`` unit vectors."""
-        angle = np.asarray(day, dtype=np.float64)[..., None] * self.sizes.drift
-        return np.cos(angle) * self.user_factors[users] + np.sin(angle) * self.user_turns[users]
+        days = np.asarray(day, dtype=np.float64)[..., None]
+        angle = days * self.sizes.drift
+        tastes = np.cos(angle) * self.user_factors[users] + np.sin(angle) * self.user_turns[users]
+        return (
+            tastes if self.later_factors is None else np.where(self._is_later(days), self.later_factors[users], tastes)
+        )
 
     def affinity(
         self, users: NDArray[np.int64], items: NDArray[np.int64], *, day: NDArray[np.float64] | float
     ) -> NDArray[np.float64]:
         """Return the log-odds of a click in the first position; `users`, `items` and `day` broadcast."""
         taste: NDArray[np.float64] = np.einsum("...d,...d->...", self.tastes(users, day), self.item_factors[items])
-        return -1.5 + 3.0 * taste + self.item_quality[items]
+        quality = self.item_quality[items]
+        if self.later_quality is not None:
+            quality = np.where(self._is_later(day), self.later_quality[items], quality)
+        return -1.5 + 3.0 * taste + quality
+
+    def popularity(self, day: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return what each item is worth to the mean user, ``(N,)``; with a shift on each of B days, ``(B, N)``."""
+        usual: NDArray[np.float64] = self.item_quality + self.item_factors @ self.user_factors.mean(axis=0)
+        if self.later_factors is None or self.later_quality is None:
+            return usual
+        later = self.later_quality + self.item_factors @ self.later_factors.mean(axis=0)
+        return np.where(self._is_later(day)[:, None], later, usual)
+
+    def _is_later(self, day: NDArray[np.float64] | float) -> NDArray[np.bool_]:
+        assert self.sizes.shift_day is not None, "there is something later only after a shift"
+        return np.asarray(day) >= self.sizes.shift_day
 
     def click_probability(
         self,
@@ -111,6 +142,11 @@ class World:
         odds = self.affinity(users, items, day=day)
         probability: NDArray[np.float64] = self.position_bias[position] / (1.0 + np.exp(-odds))
         return probability
+
+    def last_days(self) -> NDArray[np.float64]:
+        """Return the day on which each user leaves, or on which the days end, ``(U,)``."""
+        ends = np.full(self.sizes.users, float(self.sizes.days))
+        return ends if self.sizes.stay_days is None else np.minimum(ends, self.user_days + self.sizes.stay_days)
 
     def activity(self, day: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return the traffic of each day relative to a weekend day."""
@@ -141,12 +177,12 @@ def build_world(sizes: WorldSizes, *, slate: int, rng: np.random.Generator, fact
     clips = np.clip(rng.lognormal(3.2, 0.7, sizes.items), 3.0, 300.0)
     seconds: NDArray[np.float64] = np.where(is_live, rng.uniform(120.0, 900.0, sizes.items), clips)
     ranks = np.arange(1, slate + 1, dtype=np.float64)
-    return World(
+    world = World(
         sizes=sizes,
         user_factors=tastes,
         user_turns=_unit(turns - tastes * (turns * tastes).sum(axis=1, keepdims=True)),
         user_rates=rng.gamma(2.0, 0.5, size=sizes.users),
-        user_days=_first_days(sizes.users, sizes, rng=rng),
+        user_days=_first_user_days(sizes, rng=rng),
         item_factors=item_factors,
         item_quality=rng.normal(0.0, 0.7, size=sizes.items),
         item_creators=item_creators,
@@ -156,6 +192,23 @@ def build_world(sizes: WorldSizes, *, slate: int, rng: np.random.Generator, fact
         item_seconds=seconds.round(3),
         category_factors=categories,
         position_bias=ranks**-0.4,
+    )
+    return world if sizes.shift_day is None else _with_another_side(world, rng=rng)
+
+
+def _with_another_side(world: World, *, rng: np.random.Generator) -> World:
+    """Give every item one of `SIDES` sides and a later quality that its category does not tell, every user a side."""
+    sizes, sides = world.sizes, np.eye(SIDES)
+    of_items = sides[rng.integers(SIDES, size=sizes.items)] + 0.15 * rng.normal(size=(sizes.items, SIDES))
+    of_users = _unit(sides[rng.integers(SIDES, size=sizes.users)] + 0.2 * rng.normal(size=(sizes.users, SIDES)))
+    return replace(
+        world,
+        user_factors=np.pad(world.user_factors, ((0, 0), (0, SIDES))),
+        user_turns=np.pad(world.user_turns, ((0, 0), (0, SIDES))),
+        item_factors=np.hstack([world.item_factors, of_items]),
+        category_factors=np.pad(world.category_factors, ((0, 0), (0, SIDES))),
+        later_factors=np.pad(of_users, ((0, 0), (world.user_factors.shape[1], 0))),
+        later_quality=rng.permutation(world.item_quality),
     )
 
 
@@ -168,6 +221,12 @@ def _skewed(count: int, *, size: int, rng: np.random.Generator) -> NDArray[np.in
     """Draw indices below `count` with weights that fall as 1 / rank."""
     weights = 1.0 / np.arange(1, count + 1)
     return rng.choice(count, size=size, p=weights / weights.sum())
+
+
+def _first_user_days(sizes: WorldSizes, *, rng: np.random.Generator) -> NDArray[np.float64]:
+    if sizes.stay_days is None:
+        return _first_days(sizes.users, sizes, rng=rng)
+    return rng.uniform(-sizes.stay_days, sizes.days, sizes.users)
 
 
 def _first_days(count: int, sizes: WorldSizes, *, rng: np.random.Generator) -> NDArray[np.float64]:

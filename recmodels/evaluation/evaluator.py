@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 
 import numpy as np
 import pyarrow as pa
@@ -33,6 +34,7 @@ def evaluate(
     seed: int,
     vocabulary: Vocabulary | None = None,
     blocked: Collection[str] = (),
+    since: datetime | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a bundle on queries.
@@ -47,6 +49,8 @@ def evaluate(
             bundle does not know becomes a miss. None means that it is the bundle's own.
         blocked: Ids that may not be shown by what is known today. Those that the bundle itself calls blocked are
             filtered; one that it does not know to be blocked may be listed, and is counted.
+        since: Judge the users whose history lies mainly before this time as a slice of their own, as is done for a warm
+            start and for the champion that it is compared with.
         on_progress: Told after each batch how many queries of how many are ranked.
 
     Raises:
@@ -64,7 +68,7 @@ def evaluate(
     per_user = users.means(values)
     sliced = [
         (part.name, len(part.rows), _slice_table(ranked.lists, part.rows, part.targets, variety, users, config))
-        for part in slices_of(asked, bundle.item_counts)
+        for part in slices_of(asked, bundle.item_counts, since=since)
     ]
     counts = {k: metrics.count_recommended(ranked.lists, k=k, size=bundle.vocabulary.size) for k in config.top_ks}
     spread = {f"coverage_at_{k}": metrics.coverage(counts[k]) for k in counts}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recmodels.evaluation.gate_config import GateConfig
+from recmodels.lineage import OLDER_USERS
 
 if TYPE_CHECKING:
     from recmodels.evaluation.comparison import Comparison
@@ -208,8 +209,14 @@ def _against_champion(comparison: "Comparison", config: GateConfig) -> Iterator[
         f"must not fall by more than {config.maximum_relative_drop:.1%}",
         advice="Keep the champion, or test on more users if the fall may be noise.",
     )
+    yield from _slices(comparison, config)
+
+
+def _slices(comparison: "Comparison", config: GateConfig) -> Iterator[GateCheck]:
     for name, part in comparison.slices.items():
-        if name.partition("=")[0] in config.slice_kinds and part.num_users >= config.minimum_slice_users:
+        if name == OLDER_USERS:
+            yield _forgetting(part, config)
+        elif name.partition("=")[0] in config.slice_kinds and part.num_users >= config.minimum_slice_users:
             yield _check(
                 f"slice {name}",
                 part.upper >= 0,
@@ -218,6 +225,24 @@ def _against_champion(comparison: "Comparison", config: GateConfig) -> Iterator[
                 words=f"in {name}: {part.words}; the interval's upper end must not be below 0",
                 advice="The average hides a loss for these users; retrain with them in mind or keep the champion.",
             )
+
+
+def _forgetting(older: "Comparison", config: GateConfig) -> GateCheck:
+    """Judge a warm start among the users whom it could have forgotten; a few of them prove nothing either way."""
+    limit = -config.maximum_forgetting * older.baseline
+    words = f"users of before the warm start: {older.words}; "
+    if older.num_users < config.minimum_slice_users:
+        words += f"not judged, {config.minimum_slice_users} users are asked for"
+        return _check("forgetting", passed=True, observed=older.upper, threshold=limit, words=words, advice="")
+    return _check(
+        "forgetting",
+        older.upper >= limit,
+        older.upper,
+        limit,
+        words=words + f"the interval's upper end must not be below {limit:+.4f}, {config.maximum_forgetting:.0%} of "
+        "the champion's",
+        advice="Raise warm_start.replay_share, lower its epochs or learning_rate_factor, or train from scratch.",
+    )
 
 
 def _value(metrics: dict[str, float], name: str, *, whose: str) -> float:

@@ -35,6 +35,9 @@ class GateConfig(BaseModel):
     head and tail items trade against each other, and among many surfaces a better model nearly always loses one."""
     minimum_slice_users: int = Field(50, ge=2)
     """A slice with fewer users in common with the champion is not judged."""
+    maximum_forgetting: float = Field(0.05, ge=0, le=1)
+    """Largest fall of a warm start below the champion among older users, relative to the champion there, that is let
+    through: beyond it with its whole interval, the model has forgotten."""
     maximum_missing_rise: float = Field(0.05, ge=0, le=1)
     """Largest share of the targets outside the model's catalogue, beyond that of the champion or of recent popularity,
     whichever is smaller: a model that knows fewer of today's items was built on an old catalogue."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.gate import GateDecision
 from recmodels.evaluation.record import Evaluation
+from recmodels.lineage import OLDER_USERS, WarmStartReport
 from recmodels.recipe import Recipe
 
 
@@ -20,6 +21,8 @@ class CardFacts:
         trained_until: First moment after the training events (UTC).
         digest: Digest of the bundle.
         is_order_only: The data has an order and no times.
+        origin: What training started from, where the recipe asks for a warm start.
+        warm_start: What became of the parent's items, where there is a parent.
     """
 
     data: str
@@ -27,6 +30,8 @@ class CardFacts:
     trained_until: datetime
     digest: str
     is_order_only: bool = False
+    origin: str = ""
+    warm_start: WarmStartReport | None = None
 
 
 def render(
@@ -56,6 +61,7 @@ def render(
         _metrics(evaluation),
         _slices(evaluation),
         _comparison(comparison),
+        _warm_start(facts, comparison),
         _gate(decision),
         _limits(recipe, evaluation),
     ]
@@ -72,6 +78,7 @@ def _summary(recipe: Recipe, facts: CardFacts, decision: GateDecision | None) ->
         ("recipe", f"{recipe.name} (`{recipe.digest[:12]}`)"),
         ("data", f"{facts.data}, snapshot `{facts.snapshot[:12]}`, {time}"),
         ("bundle", f"`{facts.digest[:12]}`"),
+        ("training started", facts.origin or "from scratch"),
         ("gate", state),
     ]
     return f"# Model card: {recipe.name}\n\n" + _table(("", ""), rows)
@@ -123,6 +130,25 @@ def _comparison(comparison: Comparison | None) -> str:
     lines = [f"{comparison.words}; {comparison.probability_better:.1%} of the samples are in its favour."]
     lines += [f"- {name}: {part.words}" for name, part in comparison.slices.items()]
     return "## Against the champion\n\n" + "\n".join(lines)
+
+
+def _warm_start(facts: CardFacts, comparison: Comparison | None) -> str:
+    report = facts.warm_start
+    if report is None:
+        return ""
+    older = comparison.slices.get(OLDER_USERS) if comparison else None
+    rows = [
+        ("parent", f"`{report.parent[:12]}`"),
+        ("new events", f"since {report.since:%Y-%m-%d %H:%M} UTC"),
+        ("items carried over", f"{report.items_carried:,}"),
+        ("items new, from creator or category", f"{report.items_new - report.items_without_neighbours:,}"),
+        ("items new, from the mean of all", f"{report.items_without_neighbours:,}"),
+        ("items dropped", f"{report.items_dropped:,}"),
+        ("forgetting, older users against the champion", older.words if older else "no older user in the test part")
+        if comparison
+        else ("forgetting", "judged when the gate is asked"),
+    ]
+    return "## Warm start\n\n" + _table(("", ""), rows)
 
 
 def _gate(decision: GateDecision | None) -> str:

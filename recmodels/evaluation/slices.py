@@ -3,14 +3,17 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from recmodels.data.cuts import as_microseconds
 from recmodels.data.histories import Histories
 from recmodels.data.splits import Queries
 from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.lineage import OLDER_USERS
 
 HEAD_SHARE: Final = 0.2
 """The head is this share of the catalogue, most interactions first."""
@@ -31,10 +34,11 @@ class Slice:
     targets: Histories
 
 
-def slices_of(queries: Queries, item_counts: NDArray[np.int64]) -> Iterator[Slice]:
+def slices_of(queries: Queries, item_counts: NDArray[np.int64], *, since: datetime | None = None) -> Iterator[Slice]:
     """Cut queries into slices; a slice without a query is left out.
 
     - ``user=new`` and ``user=known``: users without and with an event in the training part.
+    - ``user=older``, where `since` is given: users of whose first query's history more than half lies before `since`.
     - ``surface=<name>``: where the targets were met, when there is more than one surface.
     - ``item=head`` and ``item=tail``: the first `HEAD_SHARE` of the catalogue by training interactions (rounded up,
       ties by index), and the rest. A query belongs to each for which it has a target, and is judged on those targets
@@ -44,8 +48,11 @@ def slices_of(queries: Queries, item_counts: NDArray[np.int64]) -> Iterator[Slic
     Args:
         queries: Q queries.
         item_counts: ``(V,)`` training interactions of each item index.
+        since: The parent of a warm start learned from events before this time; None for no warm start.
     """
     masks = {"user=new": queries.is_new_user, "user=known": ~queries.is_new_user}
+    if since is not None:
+        masks[OLDER_USERS] = _is_older(queries, as_microseconds(since))
     surfaces = np.unique(queries.surfaces)
     if len(surfaces) > 1:
         masks |= {f"surface={name}": queries.surfaces == name for name in surfaces}
@@ -70,6 +77,17 @@ def head_items(item_counts: NDArray[np.int64]) -> NDArray[np.bool_]:
     is_head = np.zeros(len(item_counts), dtype=np.bool_)
     is_head[FIRST_ITEM + np.argsort(-counts, kind="stable")[:size]] = True
     return is_head
+
+
+def _is_older(queries: Queries, since: int) -> NDArray[np.bool_]:
+    """Return which queries are of older users, (Q,); a user's queries stand together, the earliest first."""
+    histories = queries.histories
+    positions = histories.positions()
+    rows = np.repeat(np.arange(len(histories)), histories.lengths)
+    before = np.bincount(rows, weights=histories.timestamps[positions] < since, minlength=len(histories))
+    _, first, user = np.unique(queries.user_ids, return_index=True, return_inverse=True)
+    is_older: NDArray[np.bool_] = (2 * before > histories.lengths)[first[user]]
+    return is_older
 
 
 def _only(targets: Histories, members: NDArray[np.bool_]) -> Histories:

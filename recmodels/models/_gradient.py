@@ -16,6 +16,8 @@ class GradientModel(nn.Module, ABC):
     """A model of histories whose weights the trainer finds."""
 
     Config: ClassVar[type[ModelConfig]]
+    training_fields: ClassVar[frozenset[str]] = frozenset()
+    """Fields of `Config` that say how weights are found, not what they mean: a warm start may change these alone."""
 
     @property
     @abstractmethod

@@ -54,6 +54,8 @@ class Model(GradientModel):
                 raise ValueError(f"num_heads {self.num_heads} must divide embedding_dim {self.embedding_dim}")
             return self
 
+    training_fields = frozenset({"dropout", "loss", "negatives"})
+
     def __init__(self, config: Config, vocabulary_size: int) -> None:
         super().__init__()
         self.config = config

@@ -41,9 +41,9 @@ def seed_epoch(seed: int, epoch: int) -> np.random.Generator:
     return np.random.default_rng(sequence)
 
 
-def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str) -> str:
-    """Return a SHA-256 of all that decides the weights: recipe, training data, seed, kind of device."""
-    digest = hashlib.sha256(f"{recipe.digest} {seed} {torch.device(device).type}".encode())
+def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str, parent: str = "") -> str:
+    """Return a SHA-256 of all that decides the weights: recipe, training data, seed, kind of device, parent."""
+    digest = hashlib.sha256(f"{recipe.digest} {seed} {torch.device(device).type}{parent}".encode())
     train = data.train.compact()
     for array in (train.items, train.timestamps, train.starts, train.ends):
         digest.update(np.ascontiguousarray(array).tobytes())

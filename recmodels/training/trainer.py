@@ -2,19 +2,23 @@
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import cast
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
+from recmodels.data.cuts import as_microseconds
 from recmodels.data.splits import Split, TrainPart
 from recmodels.errors import TrainingError
+from recmodels.lineage import IN_ONE_GO, WarmStartReport
 from recmodels.models import MODELS
 from recmodels.models._contract import ClosedFormModel
 from recmodels.models._gradient import GradientModel
-from recmodels.recipe import Recipe
+from recmodels.recipe import Recipe, TrainerConfig
 from recmodels.scorers import Scorer
 from recmodels.training.checkpoints import (
     Checkpoint,
@@ -27,10 +31,11 @@ from recmodels.training.checkpoints import (
 )
 from recmodels.training.data import TrainingData
 from recmodels.training.determinism import reproducible, run_identity, seed_epoch
-from recmodels.training.loop import Loop, OnStep
+from recmodels.training.loop import Loop, OnStep, Replay
 from recmodels.training.validation import Validation
+from recmodels.training.warm_start import Parent, go_on
 
-__all__ = ["EpochMetrics", "Trained", "refit", "train"]
+__all__ = ["EpochMetrics", "Parent", "Trained", "refit", "train"]
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +51,17 @@ class Trained:
         metrics: Of the scorer on the validation queries: `ndcg_at_10`, `recall_at_10`.
         epochs: Every epoch, those before an interruption included; none for a closed form.
         best_epoch: Counted from 1; 0 for a closed form.
+        weights: Of the best epoch, by their names in the model, so that a later training can go on; none for a closed
+            form.
+        warm_start: What became of the parent's items; None for a training from scratch.
     """
 
     scorer: Scorer
     metrics: dict[str, float]
     epochs: list[EpochMetrics]
     best_epoch: int
+    weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    warm_start: WarmStartReport | None = None
 
 
 def train(
@@ -60,6 +70,7 @@ def train(
     *,
     checkpoint_folder: Path | None,
     seed: int,
+    parent: Parent | None = None,
     device: str = "cpu",
     threads: int = 1,
     memory_bytes: int | None = None,
@@ -74,7 +85,8 @@ def train(
         split: Only its training and validation parts are used.
         checkpoint_folder: Where a training with epochs is kept and, when it is there already, gone on with to the
             bit; None keeps nothing.
-        seed: The same seed, recipe and split give the same weights on one kind of machine.
+        seed: The same seed, recipe, split and parent give the same weights on one kind of machine.
+        parent: Whose weights a model with a gradient goes on from, as `recipe.warm_start` says; None for random ones.
         device: Where a model with a gradient is trained.
         threads: Of torch; sums differ in their last bits with it.
         memory_bytes: A forecast above this is refused; None refuses none.
@@ -83,25 +95,33 @@ def train(
         on_step: Told after every step how many of how many are done, of the most that training can take.
 
     Raises:
-        TrainingError: A loss is not finite, or the forecast of memory is above `memory_bytes`.
-        CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed or device.
+        TrainingError: A loss is not finite, the forecast of memory is above `memory_bytes`, or the parent does not fit
+            (see `go_on`) or leaves nothing new to learn.
+        CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
     with reproducible(threads=threads, device=device):
         model = _build(recipe, split, seed=seed, memory_bytes=memory_bytes)
-        progress = Progress("", (), is_finished=True)
+        progress, report = Progress("", (), is_finished=True), None
+        weights: dict[str, NDArray[np.float32]] = {}
         if isinstance(model, GradientModel):
-            run = run_identity(recipe, split, seed=seed, device=device)
-            loop = Loop(model.to(device), split.train, config=recipe.trainer, seed=seed, on_step=on_step)
-            keeper = _Keeper(checkpoint_folder, run, recipe.trainer.checkpoint_seconds, clock)
-            progress = _run_epochs(loop, validation, recipe, keeper, on_epoch)
+            report = go_on(model, parent, recipe=recipe, part=split, seed=seed) if parent else None
+            config = _trainer_config(recipe, report)
+            replay = _replay(recipe, report)
+            loop = Loop(model.to(device), split.train, config=config, seed=seed, on_step=on_step, replay=replay)
+            run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
+            keeper = _Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock)
+            progress = _run_epochs(loop, validation, config, keeper, on_epoch)
+            weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
+        elif parent:
+            raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
         else:
             model.fit(_training_data(split))
         scorer = model.export()
     measured = validation.measure(scorer)
     metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
     logger.info("trained %s: ndcg_at_10 %.4f, best epoch %d", recipe.name, measured.ndcg_at_10, progress.best_epoch)
-    return Trained(scorer, metrics, list(progress.epochs), progress.best_epoch)
+    return Trained(scorer, metrics, list(progress.epochs), progress.best_epoch, weights, report)
 
 
 def refit(
@@ -154,8 +174,22 @@ def _build(recipe: Recipe, part: TrainPart, *, seed: int, memory_bytes: int | No
     return cast("GradientModel | ClosedFormModel", model)
 
 
+def _trainer_config(recipe: Recipe, report: WarmStartReport | None) -> TrainerConfig:
+    config, warm = recipe.trainer, recipe.warm_start
+    if report is None:
+        return config
+    rate = config.learning_rate * warm.learning_rate_factor
+    return config.model_copy(update={"epochs": warm.epochs, "learning_rate": rate})
+
+
+def _replay(recipe: Recipe, report: WarmStartReport | None) -> Replay | None:
+    if report is None:
+        return None
+    return Replay(as_microseconds(report.since), recipe.warm_start.replay_share)
+
+
 def _run_epochs(
-    loop: Loop, validation: Validation, recipe: Recipe, keeper: "_Keeper", on_epoch: OnEpoch | None
+    loop: Loop, validation: Validation, config: TrainerConfig, keeper: "_Keeper", on_epoch: OnEpoch | None
 ) -> Progress:
     progress, best = keeper.resume(loop)
     while not progress.is_finished:
@@ -165,7 +199,7 @@ def _run_epochs(
         measured = validation.measure(loop.model)
         seconds = keeper.clock() - started
         epoch = EpochMetrics(number, loss, measured.ndcg_at_10, measured.recall_at_10, seconds)
-        progress = progress.after(epoch, most=recipe.trainer.epochs, patience=recipe.trainer.patience)
+        progress = progress.after(epoch, most=config.epochs, patience=config.patience)
         if progress.best_epoch == number:
             best = {name: value.detach().clone() for name, value in loop.model.state_dict().items()}
         keeper.keep(loop, progress, best)

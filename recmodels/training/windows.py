@@ -1,6 +1,7 @@
 """From histories to the rows that a sequence model trains on: every event is a target exactly once."""
 
 import numpy as np
+from numpy.typing import NDArray
 
 from recmodels.data.histories import Histories
 
@@ -25,3 +26,8 @@ def training_windows(histories: Histories, *, max_length: int) -> Histories:
     ends = histories.ends[users] - number * max_length
     starts = np.maximum(histories.starts[users], ends - max_length - 1)
     return Histories(histories.items, histories.timestamps, starts, ends)
+
+
+def has_event_since(rows: Histories, since: int) -> NDArray[np.bool_]:
+    """Return which rows end at or after a time in microseconds, (W,); none of them is empty."""
+    return rows.timestamps[rows.ends - 1] >= since

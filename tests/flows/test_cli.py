@@ -77,6 +77,7 @@ def test_status_is_one_document_when_the_home_is_empty(everfeed: Terminal, setti
         "services": [],
         "champion": None,
         "rollout": None,
+        "retrain": None,
     }
     assert "everfeed demo" in ended.err
     assert "no champion yet" in ended.err

@@ -47,6 +47,7 @@ def _ask(
         "user_id": user,
         "user_key": user_key(user or f"session-{number}", SECRET),
         "rollout_id": None,
+        "arm": Arm.REST,
         **changes,
     }
     request = ServedRequest(
@@ -54,7 +55,6 @@ def _ask(
         timestamp=datetime.now(UTC) - age,
         surface="video",
         model_version="1",
-        arm=Arm.REST,
         item_ids=SHOWN,
         scores=(3.0, 2.0, 1.0),
         propensities=(1.0, 1.0, 1.0),

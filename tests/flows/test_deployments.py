@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from flows.deployments import SCHEDULES
+from flows.retraining import RetrainConfig, request_retrain, start_retrains
+from flows.wiring import connect
 from infra.settings import Settings
 from tests.flows.homes import ROOT, api, at_home, environment, python
 
@@ -16,8 +18,9 @@ CRONS = {
     "daily/daily": "0 3 * * *",
     "monitor/hourly": "15 * * * *",
     "look/every-5-minutes": "*/5 * * * *",
-    "deliver/every-5-minutes": "*/5 * * * *",
 }
+ON_DEMAND = {"retrain/drift", "deliver/by-hand"}
+WHOLE = CRONS.keys() | ON_DEMAND
 
 
 class Schedules:
@@ -37,7 +40,7 @@ class Schedules:
             stdout=self._log,
             stderr=subprocess.STDOUT,
         )
-        self.until(lambda: all(self._is_new(name, before.get(name)) for name in CRONS), "the deployments", seconds=90)
+        self.until(lambda: all(self._is_new(name, before.get(name)) for name in WHOLE), "the deployments", seconds=90)
 
     def stop(self) -> None:
         """Stop it as the supervisor does."""
@@ -86,7 +89,9 @@ def schedules(server: Settings, mlflow_template: Path, tmp_path_factory: pytest.
 def test_every_deployment_is_visible_with_its_times_when_it_is_served(schedules: Schedules) -> None:
     found = schedules.deployments()
     assert {name: found[name]["schedules"][0]["schedule"]["cron"] for name in CRONS} == CRONS
-    assert len(SCHEDULES) == len(CRONS)
+    assert {f"{one.flow.name}/{one.name}" for one in SCHEDULES if one.cron} == set(CRONS)
+    assert found.keys() == WHOLE
+    assert all(found[name]["schedules"] == [] for name in ON_DEMAND)
     assert all(found[name]["description"] and "everfeed" in found[name]["tags"] for name in CRONS)
     assert {found[name]["schedules"][0]["schedule"]["timezone"] for name in CRONS} == {"UTC"}
 
@@ -114,10 +119,35 @@ def test_a_run_completes_when_it_is_triggered_through_the_api(schedules: Schedul
     assert state() == "COMPLETED"
 
 
+def test_a_retrain_runs_once_as_a_run_of_its_deployment_when_it_was_asked_for(schedules: Schedules) -> None:
+    with at_home(schedules.settings.root, schedules.settings, mlflow=schedules.settings.root / "mlflow.db"):
+        asked = request_retrain("clicks fell", learns_from=None, seen=0)
+        assert asked is not None
+        start_retrains(RetrainConfig())
+        start_retrains(RetrainConfig())
+    store = connect(schedules.settings).retrains
+    schedules.until(lambda: store.all()[0].ended_at is not None, "the retrain's end", seconds=120)
+    (known,) = store.all()
+    assert (known.outcome, known.retrain_id) == ("failed", asked.retrain_id)
+    assert "holds no data yet" in known.words  # this home is empty
+    wanted = {"deployments": {"id": {"any_": [schedules.deployments()["retrain/drift"]["id"]]}}}
+    (run,) = api(schedules.settings, "flow_runs/filter", wanted)
+    assert run["parameters"]["retrain_id"] == asked.retrain_id
+
+
+def test_a_deployment_of_an_earlier_version_is_gone_when_the_process_is_started_again(schedules: Schedules) -> None:
+    flow = schedules.deployments()["deliver/by-hand"]["flow_id"]
+    api(schedules.settings, "deployments/", {"name": "every-5-minutes", "flow_id": flow})
+    assert "deliver/every-5-minutes" in schedules.deployments()
+    schedules.stop()
+    schedules.start()
+    assert schedules.deployments().keys() == WHOLE
+
+
 def test_a_pause_holds_when_the_process_is_started_again(schedules: Schedules) -> None:
     settings = schedules.settings
-    daily, deliver = (schedules.deployments()[name] for name in ("daily/daily", "deliver/every-5-minutes"))
-    place = f"deployments/{deliver['id']}/schedules/{deliver['schedules'][0]['id']}"
+    daily, look = (schedules.deployments()[name] for name in ("daily/daily", "look/every-5-minutes"))
+    place = f"deployments/{look['id']}/schedules/{look['schedules'][0]['id']}"
     api(settings, f"deployments/{daily['id']}/pause_deployment")
     api(settings, place, {"active": False}, method="PATCH")
     schedules.stop()
@@ -126,6 +156,6 @@ def test_a_pause_holds_when_the_process_is_started_again(schedules: Schedules) -
     found = schedules.deployments()
     assert {name: found[name]["paused"] for name in CRONS} == {name: name == "daily/daily" for name in CRONS}
     active = {name: [schedule["active"] for schedule in found[name]["schedules"]] for name in CRONS}
-    assert active == {name: [name != "deliver/every-5-minutes"] for name in CRONS}
+    assert active == {name: [name != "look/every-5-minutes"] for name in CRONS}
     schedules.until(lambda: len(schedules.scheduled("monitor/hourly")) >= 3, "scheduled runs", seconds=30)
-    assert schedules.scheduled("daily/daily") == schedules.scheduled("deliver/every-5-minutes") == []
+    assert schedules.scheduled("daily/daily") == schedules.scheduled("look/every-5-minutes") == []

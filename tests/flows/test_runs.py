@@ -49,6 +49,12 @@ def test_every_recipe_is_changed_when_a_field_is_set(tmp_path: Path) -> None:
     assert [(recipe.split.test_fraction, recipe.seed) for recipe in chosen] == [(0.3, 4), (0.3, 4)]
 
 
+def test_every_recipe_asks_for_a_warm_start_when_the_run_does() -> None:
+    asked, plain = (chosen_recipes(_request(is_warm=is_warm)) for is_warm in (True, False))
+    assert [recipe.warm_start.enabled for recipe in asked] == [True] * len(PRESETS)
+    assert [recipe.warm_start.enabled for recipe in plain] == [False] * len(PRESETS)
+
+
 @pytest.mark.parametrize(
     ("source", "label", "expected"),
     [

@@ -349,6 +349,8 @@ def test_what_waits_is_read_without_moving_it(store: EventStore, now: datetime, 
         ]
     )
     store.append_outcomes([_click("e1", 1, "i1", at=later(3)), _click("e2", 2, "i1", at=later(3))])
+    assert store.is_waiting(origin="event")
+    assert not store.is_waiting(origin="synthetic")
     waiting = store.waiting(origin="event")
     assert sorted(set(waiting.impressions["request_id"].to_pylist())) == ["q1", "q2"]
     assert sorted(waiting.outcomes["event_id"].to_pylist()) == ["e1", "e2"]
@@ -358,4 +360,5 @@ def test_what_waits_is_read_without_moving_it(store: EventStore, now: datetime, 
     assert store.waiting(origin="event").impressions.equals(waiting.impressions)
     drained = store.drain(before=later(60))
     assert store.waiting(origin="event").impressions.num_rows == 0
+    assert not store.is_waiting(origin="event")
     assert drained.impressions.num_rows > 0

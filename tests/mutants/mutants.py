@@ -231,6 +231,20 @@ POLICY = (
         _POLICY_TEST,
     ),
     Mutant(
+        "policy: drifted rows off by one",
+        _POLICY,
+        "state.drifted_rows < config.minimum_drifted_rows",
+        "state.drifted_rows <= config.minimum_drifted_rows",
+        _POLICY_TEST,
+    ),
+    Mutant(
+        "policy: the smallest drift says since when",
+        _POLICY,
+        "most = max(drifted",
+        "most = min(drifted",
+        _POLICY_TEST,
+    ),
+    Mutant(
         "policy: an old release is rolled back",
         _POLICY,
         "since <= result.since <= until",

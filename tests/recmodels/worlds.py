@@ -108,4 +108,6 @@ def write_trained(root: Path, trained: Trained, *, recipe: Recipe, split: Split)
         snapshot="circles",
         trained_until=split.train_until,
         metrics=trained.metrics,
+        weights=trained.weights,
+        warm_start=trained.warm_start,
     )

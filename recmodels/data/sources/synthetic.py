@@ -68,6 +68,10 @@ class Options(SourceOptions):
     """Radians a day by which tastes turn."""
     newcomers: float = Field(0.2, ge=0, lt=1)
     """Share of users and items that appear during the days."""
+    shift_day: float | None = Field(None, ge=0)
+    """Day from which people like other sides of the items, and other items; none without."""
+    stay_days: float | None = Field(None, gt=0)
+    """Days after which a user leaves; `newcomers` is of items alone then, since users come all the time."""
     seed: int = Field(0, ge=0)
 
 
@@ -132,15 +136,18 @@ def world(options: Options) -> World:
         drift=options.drift,
         newcomers=options.newcomers,
         first_weekday=options.start.weekday(),
+        shift_day=options.shift_day,
+        stay_days=options.stay_days,
     )
     return build_world(sizes, slate=options.slate, rng=np.random.default_rng([options.seed, 0]))
 
 
 def _sessions(truth: World, options: Options, *, rng: np.random.Generator) -> _Sessions:
     first = np.maximum(truth.user_days, 0.0)
-    counts = rng.poisson(truth.user_rates * (options.days - first) * options.sessions_a_day / 0.86)
+    stay = np.maximum(truth.last_days() - first, 0.0)
+    counts = rng.poisson(truth.user_rates * stay * options.sessions_a_day / 0.86)
     users = np.repeat(np.arange(options.users), counts)
-    moments = first[users] + rng.random(len(users)) * (options.days - first[users])
+    moments = first[users] + rng.random(len(users)) * stay[users]
     evenings = (np.floor(moments) + (rng.normal(20.0, 3.0, len(users)) % 24.0) / 24.0).clip(max=options.days - 0.01)
     starts = np.maximum(evenings, first[users]) * _SECONDS_A_DAY
     kept = rng.random(len(users)) < truth.activity(np.floor(starts / _SECONDS_A_DAY).astype(np.int64))
@@ -159,11 +166,11 @@ def _slates(truth: World, sessions: _Sessions, *, slate: int, rng: np.random.Gen
     """
     shown = np.full((len(sessions.users), slate), -1, dtype=np.int64)
     width = min(slate, truth.sizes.items)
-    popularity = truth.item_quality + truth.item_factors @ truth.user_factors.mean(axis=0)
     for start in range(0, len(shown), _BLOCK):
         block = slice(start, start + _BLOCK)
         tastes = truth.tastes(sessions.users[block], sessions.days[block])
-        scores = 1.5 * tastes @ truth.item_factors.T + popularity + rng.gumbel(size=(len(tastes), truth.sizes.items))
+        scores = 1.5 * tastes @ truth.item_factors.T + truth.popularity(sessions.days[block])
+        scores += rng.gumbel(size=scores.shape)
         scores[~_candidates(truth, sessions, block)] = -np.inf
         best = np.argpartition(-scores, width - 1, axis=1)[:, :width]
         found = np.take_along_axis(scores, best, axis=1)

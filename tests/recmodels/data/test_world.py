@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -53,3 +55,28 @@ def test_the_same_seed_builds_the_same_world(world: World) -> None:
     other = build_world(SIZES, slate=5, rng=np.random.default_rng(1))
     assert np.array_equal(again.item_factors, world.item_factors)
     assert not np.array_equal(other.item_factors, world.item_factors)
+
+
+def test_everything_that_people_like_is_another_from_the_day_of_the_shift_on() -> None:
+    sizes = replace(SIZES, drift=0.0, shift_day=7.0)
+    shifted = build_world(sizes, slate=5, rng=np.random.default_rng(0))
+    still = build_world(replace(sizes, shift_day=None), slate=5, rng=np.random.default_rng(0))
+    users, items = np.arange(SIZES.users)[:, None], np.arange(SIZES.items)
+    before = shifted.affinity(users, items, day=6.999)
+    assert np.allclose(before, still.affinity(users, items, day=0.0))
+    after = shifted.affinity(users, items, day=7.0)
+    assert np.array_equal(after, shifted.affinity(users, items, day=13.0))
+    assert abs(np.corrcoef(before.ravel(), after.ravel())[0, 1]) < 0.05
+    assert sorted(shifted.later_quality) == sorted(shifted.item_quality)
+    days = np.array([0.0, 7.0])
+    assert np.allclose(shifted.popularity(days)[0], still.popularity(days))
+    assert not np.allclose(shifted.popularity(days)[1], still.popularity(days))
+
+
+def test_as_many_people_are_there_every_day_when_users_come_and_go() -> None:
+    sizes = WorldSizes(users=20_000, items=10, days=30, stay_days=5.0)
+    world = build_world(sizes, slate=3, rng=np.random.default_rng(0))
+    here = [int(((world.user_days <= day) & (day < world.last_days())).sum()) for day in (0, 10, 20, 29)]
+    expected = 20_000 * 5 / 35
+    assert all(abs(count - expected) < 4 * np.sqrt(expected) for count in here)
+    assert (world.last_days() - world.user_days <= 5.0 + 1e-9).all()

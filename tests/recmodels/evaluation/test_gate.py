@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.footprint import Footprint
 from recmodels.evaluation.gate import GateConfig, decide
+from recmodels.lineage import OLDER_USERS
 
 METRICS = {"ndcg_at_10": 0.3, "recall_at_10": 0.3, "coverage_at_10": 0.5, "gini_at_10": 0.6}
 CONFIG = GateConfig()
@@ -233,3 +234,26 @@ def test_gate_raises_when_the_evaluation_lacks_the_metric(candidate):
 def test_configuration_is_refused_when_a_field_is_unknown_or_out_of_range(field):
     with pytest.raises(ValidationError):
         GateConfig(**field)
+
+
+@pytest.mark.parametrize(
+    ("upper", "users", "passed"),
+    [
+        (-0.016, 100, False),  # 5 % of 0.3 is 0.015
+        (-0.015, 100, True),
+        (-0.2, 49, True),  # too few to tell
+    ],
+)
+def test_forgetting_refuses_when_the_whole_interval_is_beyond_the_margin(candidate, upper, users, passed):
+    older = replace(EVEN, candidate=0.27, difference=-0.03, lower=-0.3, upper=upper, num_users=users)
+    decision = judge(candidate, champion=candidate, comparison=replace(EVEN, slices={OLDER_USERS: older}))
+    (check,) = [check for check in decision.checks if check.name == "forgetting"]
+    assert check.passed == passed == decision.passed
+    assert check.threshold == pytest.approx(-0.015)
+    assert "slice user=older" not in [one.name for one in decision.checks]  # a loss within the margin is let through
+    assert ("not judged, 50 users are asked for" in check.message) == (users < 50)
+
+
+def test_forgetting_is_not_asked_when_nothing_was_gone_on_from(candidate):
+    decision = judge(candidate, champion=candidate, comparison=EVEN)
+    assert "forgetting" not in [check.name for check in decision.checks]

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -6,6 +7,7 @@ from recmodels.evaluation.comparison import compare
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.gate import GateConfig, decide
 from recmodels.evaluation.model_card import CardFacts, render
+from recmodels.lineage import OLDER_USERS, WarmStartReport
 from recmodels.recipe import EvaluationConfig, override
 
 FACTS = CardFacts(
@@ -56,3 +58,32 @@ def test_card_warns_of_the_protocol_when_it_is_leave_one_out(recipe, evaluation)
 def test_cells_keep_the_table_whole_when_a_text_holds_a_bar(recipe, evaluation):
     facts = CardFacts("films|series", "5eed" * 16, FACTS.trained_until, "d1ce" * 16)
     assert "films\\|series" in render(recipe, facts, evaluation=evaluation)
+
+
+def test_card_tells_the_lineage_and_what_was_forgotten_when_training_went_on(recipe, evaluation):
+    report = WarmStartReport(
+        parent="9a4e" * 16,
+        since=datetime(2025, 12, 1, tzinfo=UTC),
+        items_carried=1500,
+        items_new=80,
+        items_without_neighbours=2,
+        items_dropped=3,
+    )
+    facts = replace(FACTS, origin="from the champion 9a4e9a4e9a4e", warm_start=report)
+    alone = render(recipe, facts, evaluation=evaluation)
+    assert "| training started | from the champion 9a4e9a4e9a4e |" in alone
+    assert "| parent | `9a4e9a4e9a4e` |" in alone
+    assert "| new events | since 2025-12-01 00:00 UTC |" in alone
+    assert "| items carried over | 1,500 |" in alone
+    assert "| items new, from creator or category | 78 |" in alone
+    assert "| forgetting | judged when the gate is asked |" in alone
+    comparison = compare(evaluation, evaluation, metric="ndcg_at_10", samples=100, confidence=0.95, seed=0)
+    known = replace(comparison, slices={OLDER_USERS: comparison})
+    card = render(recipe, facts, evaluation=evaluation, comparison=known)
+    assert "| forgetting, older users against the champion | not distinguishable: ndcg_at_10" in card
+
+
+def test_card_says_from_scratch_when_nothing_was_gone_on_from(recipe, evaluation):
+    card = render(recipe, FACTS, evaluation=evaluation)
+    assert "| training started | from scratch |" in card
+    assert "## Warm start" not in card

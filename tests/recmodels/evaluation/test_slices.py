@@ -1,8 +1,12 @@
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 
+from recmodels.data.histories import Histories
+from recmodels.data.splits import Queries
 from recmodels.evaluation.slices import head_items, slices_of
+from recmodels.lineage import OLDER_USERS
 
 
 def test_head_is_a_fifth_of_the_catalogue_rounded_up_when_items_are_six():
@@ -45,3 +49,26 @@ def test_slices_are_left_out_when_they_hold_no_query(queries):
     known = replace(queries, is_new_user=np.zeros(3, bool), surfaces=np.array(["video"] * 3))
     names = {part.name for part in slices_of(known, np.array([0, 0, 0, 0, 0, 0, 9, 8]))}
     assert names == {"user=known", "item=head", "item=tail"}
+
+
+def test_older_users_are_those_with_most_of_their_first_history_before_the_warm_start():
+    since, second = datetime(1970, 1, 1, 0, 0, 10, tzinfo=UTC), 1_000_000  # the tenth second, in microseconds
+    asked = Queries(
+        histories=Histories.from_lists(
+            [[2, 3, 4], [2, 3, 4, 5, 6, 7], [2, 3], [2], []],
+            [
+                [1 * second, 2 * second, 11 * second],
+                [1 * second, 2 * second, *(n * second for n in (11, 12, 13, 14))],
+                [9 * second, 10 * second],
+                [10 * second],
+                [],
+            ],
+        ),
+        targets=Histories.from_lists([[5], [2], [3], [3], [3]]),
+        user_ids=np.array(["ann", "ann", "bob", "cid", "dan"]),
+        surfaces=np.array(["video"] * 5),
+        is_new_user=np.array([False, False, False, False, True]),
+    )
+    parts = {part.name: part.rows.tolist() for part in slices_of(asked, np.ones(8, np.int64), since=since)}
+    assert parts[OLDER_USERS] == [0, 1]  # ann by 2 of 3, whatever came later; bob's half is not most
+    assert OLDER_USERS not in {part.name for part in slices_of(asked, np.ones(8, np.int64))}

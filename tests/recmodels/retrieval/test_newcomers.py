@@ -9,7 +9,7 @@ from scipy import sparse
 
 from recmodels.data.histories import Histories
 from recmodels.ranker import Ranker
-from recmodels.retrieval.newcomers import NewcomerScores, attach
+from recmodels.retrieval.newcomers import NewcomerScores, attach, group_vectors
 from recmodels.scorers import EncoderScorer, ItemItemScorer
 from tests.recmodels.graphs import summing_encoder
 from tests.recmodels.worlds import a_bundle, full_items, static
@@ -111,17 +111,24 @@ def test_a_newcomer_is_as_popular_as_its_neighbours_when_no_item_of_the_history_
     assert scores.tolist() == [[5 / 2, 3, 7 / 2, 7 / 2]] * 2
 
 
-def test_a_newcomer_has_the_mean_vector_of_its_neighbours_when_a_history_is_encoded(tmp_path):
+def test_a_newcomer_points_where_its_neighbours_do_and_is_as_long_when_a_history_is_encoded(tmp_path):
     vectors = np.array([[9, 9], [9, 9], [1, 0], [0, 1], [3, 2], [0, 0]], np.float32)
     bundle = a_bundle(tmp_path, EncoderScorer(summing_encoder(), vectors, 3), items=full_items(KNOWN))
     newcomers = attach(bundle, full_items(NEW), version=1)
     queries = np.array([[4, 2], [0, -1]], np.float32)
     scores = NewcomerScores(bundle, newcomers).of(Histories.from_lists([[], []]), queries)
-    # mean vectors: (1/2, 1/2), (2, 1) and twice (1, 3/4)
-    assert scores.tolist() == [[3, 10, 11 / 2, 11 / 2], [-1 / 2, -1, -3 / 4, -3 / 4]]
+    # means (1/2, 1/2), (2, 1) and twice (1, 3/4); mean lengths 1, (1 + root of 13) / 2 and twice (2 + root of 13) / 4
+    both, third = (1 + 13**0.5) / 2 / 5**0.5, (2 + 13**0.5) / 4 / 1.25
+    expected = [[6 / 2**0.5, 10 * both, 5.5 * third, 5.5 * third], [-1 / 2**0.5, -both, -0.75 * third, -0.75 * third]]
+    np.testing.assert_allclose(scores, expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["static", "item_item", "encoder", "other"])
+def test_a_newcomer_without_direction_scores_nothing_when_its_neighbours_cancel_out():
+    groups = sparse.csr_array(np.array([[0.5, 0.5]], np.float32))
+    assert group_vectors(groups, np.array([[1, 2], [-1, -2]], np.float32)).tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize("kind", ["static", "item_item", "other"])
 def test_scores_are_those_of_the_weights_when_models_are_random(tmp_path, kind):
     rng = np.random.default_rng(7)
     table = sparse.random_array((6, 6), density=0.6, rng=rng, dtype=np.float32, format="csr")
@@ -139,10 +146,9 @@ def test_scores_are_those_of_the_weights_when_models_are_random(tmp_path, kind):
     bundle = replace(bundle, scorer=Other()) if kind == "other" else bundle
     newcomers = attach(bundle, full_items(NEW), version=1)
     histories = Histories.from_lists([[2], [3, 5, 4], [4, 1]])
-    queries = bundle.scorer.queries(histories) if kind == "encoder" else None
     known = bundle.scorer.score(histories)
     known[:, :2] = 0
-    found = NewcomerScores(bundle, newcomers).of(histories, queries)
+    found = NewcomerScores(bundle, newcomers).of(histories, None)
     np.testing.assert_allclose(found, known @ newcomers.weights.toarray().T, atol=1e-6)
 
 

@@ -1,0 +1,62 @@
+"""Which champion a training goes on from, and what its run says of it."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from flows.references import Snapshot
+from flows.wiring import Platform
+from recmodels.bundle import load_bundle
+from recmodels.data.splits import Split
+from recmodels.lineage import Origin, WarmStartReport, origin_of, unless_too_late
+from recmodels.manifest import verify
+from recmodels.recipe import Recipe
+from recmodels.training.trainer import Parent
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a training starts from.
+
+    Attributes:
+        words: As in `Origin`.
+        parent: Whose weights it goes on from; None from scratch.
+    """
+
+    words: str
+    parent: Parent | None
+
+
+def find_origin(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Origin:
+    """Ask who serves, and decide whether a training of this recipe goes on from it."""
+    champion = home.rollouts.champion() if recipe.warm_start.enabled else None
+    digest = champion.digest if champion else ""
+    manifest = verify(home.settings.bundles, digest) if champion else None
+    return origin_of(recipe, snapshot=snapshot.fingerprint, champion=manifest, digest=digest)
+
+
+def load_start(home: Platform, origin: Origin, split: Split) -> Start:
+    """Read the weights that an origin names, after their bundle was found to be what its digest says.
+
+    Raises:
+        BundleError: The bundle is missing, or was altered.
+    """
+    if origin.parent:
+        origin = unless_too_late(origin, verify(home.settings.bundles, origin.parent), train_until=split.train_until)
+    bundle = load_bundle(home.settings.bundles, origin.parent) if origin.parent else None
+    return Start(origin.words, Parent.of(bundle) if bundle else None)
+
+
+def since_of(home: Platform, digest: str) -> datetime | None:
+    """Return from when on a bundle's events were new to it; None for one that was trained from scratch."""
+    report = verify(home.settings.bundles, digest).warm_start
+    return report.since if report else None
+
+
+def track_start(home: Platform, run_id: str, words: str, report: WarmStartReport | None) -> None:
+    """Say in a run what it started from, where its recipe asks for a warm start."""
+    if words:
+        home.tracker.set_tags(run_id, {"origin": words})
+    if report:
+        version = home.registry.version_of(report.parent)
+        facts = report.model_dump(mode="json", exclude={"parent"}) | {"digest": report.parent, "version": version}
+        home.tracker.log_parameters(run_id, {f"parent.{name}": value for name, value in facts.items()})

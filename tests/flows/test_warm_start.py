@@ -1,0 +1,99 @@
+"""A champion is gone on with when data has grown: found by its digest, told in its run, judged for what it forgot."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import pytest
+
+from flows.ingest import ingest
+from flows.references import Candidate, Snapshot
+from flows.release import release
+from flows.train import train
+from flows.validate import validate
+from flows.wiring import Platform, connect
+from infra.rollouts import ModelReference, Plan
+from infra.settings import Settings
+from recmodels.data.schema import TIMESTAMP
+from recmodels.data.sources import SOURCES
+from recmodels.lineage import OLDER_USERS, WEIGHTS
+from recmodels.manifest import verify
+from recmodels.presets import popularity
+from recmodels.recipe import override
+from tests.flows.homes import SASREC
+
+WARM = override(SASREC, ["warm_start.enabled=true", "warm_start.epochs=2", "trainer.epochs=3"])
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    tables = SOURCES.module("synthetic").read(users=60, items=60, creators=10, days=28)
+    folder = tmp_path_factory.mktemp("world")
+    pq.write_table(tables.interactions, folder / "interactions.parquet")
+    pq.write_table(tables.items, folder / "items.parquet")
+    return folder
+
+
+def _snapshot(files: Path, *, end: str | None = None) -> Snapshot:
+    options = {"items": str(files / "items.parquet"), "name": "world"} | ({"end": end} if end else {})
+    return validate(ingest("table", files / "interactions.parquet", options))
+
+
+def _crown(home: Platform, candidate: Candidate) -> None:
+    version = home.registry.register(
+        candidate.digest, run_id=candidate.run_id, source=f"runs:/{candidate.run_id}/bundle", tags={}
+    )
+    home.rollouts.set_bootstrap_champion(ModelReference(candidate.digest, version), now=NOW, by="test", reason="test")
+
+
+def _promote(home: Platform, candidate: Candidate) -> None:
+    version = home.registry.version_of(candidate.digest)
+    assert version is not None
+    rollout = home.rollouts.start(Plan("r", ModelReference(candidate.digest, version), (0.5,)), now=NOW, by="test")
+    home.rollouts.promote("r", fencing=rollout.fencing, now=NOW, by="test", reason="test")
+
+
+def _day(files: Path, number: int) -> str:
+    """Return the moment so many days after the first event."""
+    first = pc.min(pq.read_table(files / "interactions.parquet", columns=[TIMESTAMP])[TIMESTAMP]).as_py()
+    return str((first + timedelta(days=number)).isoformat())
+
+
+def test_training_goes_on_from_the_champion_when_data_has_grown(home: Settings, files: Path) -> None:
+    stores = connect(home)
+    first_days = _snapshot(files, end=_day(files, 20))
+    (before,) = train(first_days, [WARM])
+    assert before.origin == "from scratch: there is no champion yet"
+    assert WEIGHTS in verify(home.bundles, before.digest).files
+    _crown(stores, before)
+
+    grown = _snapshot(files)
+    candidates = train(grown, [popularity(), WARM])
+    floor, after = candidates
+    assert floor.origin == ""  # its recipe asks for no warm start
+    assert after.origin == f"from the champion {before.digest[:12]}"
+    report = verify(home.bundles, after.digest).warm_start
+    assert report is not None
+    assert (report.parent, report.since) == (before.digest, verify(home.bundles, before.digest).trained_until)
+    run = stores.tracker.client.get_run(after.run_id)
+    assert run.data.params["parent.digest"] == before.digest
+    assert run.data.params["parent.version"] == "1"
+    assert run.data.params["parent.items_carried"] == str(report.items_carried)
+    assert run.data.params["warm_start.epochs"] == "2"
+    assert run.data.tags["origin"] == after.origin
+
+    released = release(grown, candidates, nominee=after, is_forced=True)
+    card = stores.tracker.client.download_artifacts(after.run_id, "model_card.md")
+    text = Path(card).read_text()
+    assert f"| parent | `{before.digest[:12]}` |" in text
+    assert "| forgetting, older users against the champion |" in text
+    assert "| forgetting | passed | forgetting: users of before the warm start:" in text
+    assert OLDER_USERS in text
+    assert released.challenger is not None
+
+    _promote(stores, after)
+    (promoted,) = train(grown, [WARM])
+    assert (promoted.was_done, promoted.digest) == (True, after.digest)  # it does not go on from itself
+    stores.database.close()
