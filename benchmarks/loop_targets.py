@@ -39,7 +39,7 @@ def judge(lived: Lived, *, stable_days: int) -> list[Target]:
     end = len(lived.rates)
     last = _mean(lived.rates[-7:])
     ended = max((day for day in resolved if day is not None), default=float(end))
-    quiet = end - ended
+    quiet = end - int(ended)  # whole days lived since the night of the resolution
     recovered = (last - worst) / max(usual - worst, 1e-9)
     return [
         Target("incidents before the shift", "0", str(len(before)), not before),
@@ -68,7 +68,7 @@ def judge(lived: Lived, *, stable_days: int) -> list[Target]:
             ", ".join(f"day {day}" for day in resolved),
             bool(resolved) and None not in resolved,
         ),
-        Target("stable days after it without anything", f">= {stable_days}", f"{quiet:.0f}", quiet >= stable_days),
+        Target("stable days after it without anything", f">= {stable_days}", str(quiet), quiet >= stable_days),
         Target("requests not answered", "0", str(lived.failed), lived.failed == 0),
     ]
 

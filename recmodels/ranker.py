@@ -13,6 +13,7 @@ from recmodels.retrieval.newcomers import Newcomers, NewcomerScores
 from recmodels.retrieval.scoring import GivesScores, rank, rows_at_once, scores_of
 from recmodels.retrieval.tracing import reasons, trace
 from recmodels.retrieval.wish import Wish, read_asks
+from recmodels.scorers import ItemItemScorer, is_blank
 from recmodels.slates import Ask, Rejected, Slate, TopK, Trace, TraceStage
 
 __all__ = [
@@ -93,7 +94,8 @@ class Ranker:
         catalogue, scores = self._with(newcomers)
         wish = read_asks(asks, catalogue, blocked=blocked, remove_seen=remove_seen)
         top = self._lists.make(wish, scores)
-        return [_slate(top, row, ask.k, catalogue) for row, ask in enumerate(asks)]
+        is_popular = self._is_popular(wish.histories)
+        return [_slate(top, row, ask.k, catalogue, is_popular=is_popular[row]) for row, ask in enumerate(asks)]
 
     def explain(
         self,
@@ -134,6 +136,12 @@ class Ranker:
         shelf = self._catalogue.shelf(None, frozenset())
         return self._lists.make(Wish(histories, k, (shelf,), np.zeros(len(histories), np.intp), rows, columns), None)
 
+    def _is_popular(self, histories: Histories) -> list[bool]:
+        """Return for which histories `scores_of` puts counts in the place of scores."""
+        if not isinstance(self.bundle.scorer, ItemItemScorer):
+            return [False] * len(histories)
+        return [*is_blank(histories).tolist()]
+
     def _with(self, newcomers: Newcomers | None) -> tuple[Catalogue, NewcomerScores | None]:
         if newcomers is None or not len(newcomers):
             return self._catalogue, None
@@ -144,7 +152,7 @@ class Ranker:
         return joined
 
 
-def _slate(top: TopK, row: int, k: int, catalogue: Catalogue) -> Slate:
+def _slate(top: TopK, row: int, k: int, catalogue: Catalogue, *, is_popular: bool) -> Slate:
     items = top.items[row, :k]
     length = int((items != PADDING).sum())
     return Slate(
@@ -153,4 +161,5 @@ def _slate(top: TopK, row: int, k: int, catalogue: Catalogue) -> Slate:
         propensities=(1.0,) * length,
         non_finite=bool(top.non_finite[row]),
         has_newcomers=bool((items >= catalogue.vocabulary.size).any()),
+        is_popular=is_popular,
     )

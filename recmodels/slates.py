@@ -37,6 +37,7 @@ class Slate:
         propensities: The probability of each item at its place; 1 where nothing is drawn at random.
         non_finite: The model gave a score that is not a finite number; such items are never in the list.
         has_newcomers: An item that the bundle does not know, of the newcomers' segment, is in the list.
+        is_popular: The model can say nothing of this history: these are popular items, and their counts for scores.
     """
 
     item_ids: tuple[str, ...]
@@ -44,6 +45,7 @@ class Slate:
     propensities: tuple[float, ...]
     non_finite: bool
     has_newcomers: bool = False
+    is_popular: bool = False
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,6 +25,7 @@ TRACE_SECONDS = 2.0
 _REASONS = {
     "not_loaded": "the model is not loaded",
     "unknown_user": "the user has no history, so no model is asked",
+    "unknown_items": "the model knows no item of the history",
     "paused": "the model failed several times in a row and is left alone for a while",
     "late": "the model did not answer in time",
     "error": "the model failed",

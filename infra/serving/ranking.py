@@ -3,7 +3,7 @@
 import logging
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from infra.histories import UserHistory
 from infra.serving.slots import Slot
@@ -85,7 +85,10 @@ async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, v
     model.breaker.succeeded()
     newcomers = standing.newcomers
     version = newcomers.version if slate.has_newcomers and newcomers is not None else None
-    return without_unsafe(slate, view=view, segment_version=version)
+    ranking = without_unsafe(slate, view=view, segment_version=version)
+    if slate.is_popular:  # counts are no scores of the model's: neither logged nor judged as such
+        return replace(ranking, scores=(), fallback_reason="unknown_items")
+    return ranking
 
 
 def ask_of(history: UserHistory, wish: Wish) -> Ask:

@@ -81,7 +81,8 @@ class RecommendResponse(Struct, frozen=True):
     is_fallback: bool
     """The list holds popular items rather than the model's answer."""
     fallback_reason: str
-    """Empty, or one of: no_model, not_loaded, unknown_user, history_unreadable, paused, late, error, not_finite."""
+    """Empty, or one of: no_model, not_loaded, unknown_user, unknown_items, history_unreadable, paused, late, error,
+    not_finite."""
     rollout_id: str | None
     unknown_user: bool
     """No history was found or given."""

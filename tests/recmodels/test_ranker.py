@@ -169,3 +169,5 @@ def test_popular_items_are_answered_when_no_item_of_the_history_is_known(tmp_pat
     slate = ranker.recommend(history, k=4)
     assert slate.item_ids == ("i1", "i3", "i2", "i4")
     assert slate.scores == (9.0, 9.0, 3.0, 2.0)
+    assert slate.is_popular
+    assert not ranker.recommend(["i0"], k=4).is_popular

@@ -55,15 +55,24 @@ def with_scorer(
     return LoadedModel(model.digest, "bad", model.popular, batcher, loaded_seconds=0.0)
 
 
-def rank(model: LoadedModel, *, blocked: frozenset[str] = frozenset()) -> Ranking:
+def rank(model: LoadedModel, *, blocked: frozenset[str] = frozenset(), history: UserHistory = HISTORY) -> Ranking:
     slot = Slot(ModelReference(model.digest, 1), model)
     view = View(Lineup(champion=slot, popular=model.popular), blocked)
-    return asyncio.run(make_ranking(slot, HISTORY, WISH, view=view))
+    return asyncio.run(make_ranking(slot, history, WISH, view=view))
 
 
 def test_a_fast_model_runs_on_the_event_loop(model: LoadedModel) -> None:
     assert model.loaded_seconds > 0
     assert rank(model).item_ids[0] == "film-11"
+
+
+def test_popular_items_in_place_of_scores_are_a_fallback_when_a_model_knows_no_item_of_the_history(
+    model: LoadedModel,
+) -> None:
+    answer = rank(model, history=UserHistory(("unheard-of",), (0,)))
+
+    assert len(answer.item_ids) == 3
+    assert (answer.fallback_reason, answer.scores, answer.is_error) == ("unknown_items", (), False)
 
 
 @pytest.mark.parametrize("inline", [True, False])
