@@ -18,7 +18,7 @@ from infra.serving.problems import busy
 SLICE_SECONDS = 0.004
 """How long requests that were let in run before the loop reads its sockets again."""
 
-TOGETHER = 16
+TOGETHER = 5
 """At least so many run in a slice where they wait: ranked together they cost a third of what each costs alone, and a
 lane that let them in one by one would never learn that."""
 

@@ -75,6 +75,11 @@ class Edge:
         self.routes = tuple(routes)
         self._routes = {(route.method, route.path): route for route in routes}
         self._routes |= {("HEAD", route.path): route for route in routes if route.method == "GET"}
+        self._laned = {
+            (route.method.encode(), route.path.encode()): (route.path, route.lane)
+            for route in routes
+            if route.lane is not None
+        }
         self._lifecycle = lifecycle
         self.admission = admission
         self._check = headers.check
@@ -107,6 +112,24 @@ class Edge:
                 raise
             # uvicorn hung up on a client that sent nonsense behind its request; uvloop says so by this type alone
             _log.debug("answer not sent path=%s: %s", path if route else UNKNOWN_PATH, error)
+
+    def early_refusal(self, method: bytes, target: bytes) -> Answer | None:
+        """Return the refusal of a request by its head alone, where its lane has no room.
+
+        None leaves it to the whole way, which is also where a client's rate is checked and a drain is announced.
+
+        Args:
+            method: As it was sent.
+            target: Path and query as they were sent.
+        """
+        found = self._laned.get((method, target))
+        if found is None or self._limiter is not None or self.admission.is_draining:
+            return None
+        path, lane = found
+        refusal = self.admission.refusal(lane)
+        if refusal is not None:
+            self._instruments.requests.add(path, str(refusal.status))
+        return refusal
 
     @property
     def operations(self) -> frozenset[tuple[str, str]]:

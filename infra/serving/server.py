@@ -19,6 +19,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from infra.serving.parent import ALIVE, LEAVING, READY
+from infra.serving.shield import Refuse, ShieldedProtocol
 
 _log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ class DrainingServer(uvicorn.Server):
         has_siblings: Other workers listen on the same socket.
         on_leave: Called when the drain begins.
         on_second: Called about once a second while it serves.
+        refuse: Decides on the head of a request alone.
     """
 
     def __init__(
@@ -57,11 +59,13 @@ class DrainingServer(uvicorn.Server):
         has_siblings: bool = False,
         on_leave: Callable[[], None] = lambda: None,
         on_second: Callable[[], None] = lambda: None,
+        refuse: Refuse = lambda _method, _target: None,
     ) -> None:
         super().__init__(config)
         self._has_siblings = has_siblings
         self._on_leave = on_leave
         self._on_second = on_second
+        self._refuse = refuse
         self._arriving: set[asyncio.Task[None]] = set()
         self._lifeline = lifeline
         self._news = news
@@ -138,7 +142,7 @@ class DrainingServer(uvicorn.Server):
 
     async def _take(self, loop: asyncio.AbstractEventLoop, connection: socket.socket) -> None:
         def protocol() -> HttpToolsProtocol:
-            return HttpToolsProtocol(self.config, self.server_state, self.lifespan.state, loop)
+            return ShieldedProtocol(self.config, self.server_state, self.lifespan.state, loop, refuse=self._refuse)
 
         try:
             await loop.connect_accepted_socket(protocol, connection)

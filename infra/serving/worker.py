@@ -67,6 +67,7 @@ def main() -> int:
             has_siblings=settings.gateway_workers > 1,
             on_leave=app.drain,
             on_second=app.publish,
+            refuse=app.early_refusal,
         )
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _finish)  # uvicorn sends itself the signal again once it has drained

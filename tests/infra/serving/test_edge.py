@@ -257,3 +257,41 @@ def test_an_answer_that_cannot_be_sent_is_no_bug_when_the_server_hung_up(words: 
     expected = pytest.raises(RuntimeError, match=words) if is_raised else nullcontext()
     with expected:
         asyncio.run(Served().edge(scope, receive, send))
+
+
+def _fill(served: Served) -> None:
+    for _ in range(8):
+        served.lane.enter(0.0)
+    served.lane.seconds = 1.0
+
+
+def test_a_full_lane_is_refused_by_the_head_alone_and_counted() -> None:
+    served = Served()
+    assert served.edge.early_refusal(b"POST", b"/echo") is None
+
+    _fill(served)
+    refusal = served.edge.early_refusal(b"POST", b"/echo")
+
+    assert refusal is not None
+    assert refusal.status == 503
+    assert served.instruments.requests.value("/echo", "503") == 1
+    assert served.instruments.refused.value("recommend", "full") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "target"),
+    [(b"GET", b"/echo"), (b"POST", b"/echo?x=1"), (b"POST", b"/admin"), (b"GET", b"/probe"), (b"POST", b"/unknown")],
+)
+def test_what_has_no_lane_or_must_be_looked_at_goes_the_whole_way(method: bytes, target: bytes) -> None:
+    served = Served()
+    _fill(served)
+
+    assert served.edge.early_refusal(method, target) is None
+
+
+def test_a_drain_is_announced_by_whole_answers() -> None:
+    served = Served()
+    _fill(served)
+    served.edge.drain()
+
+    assert served.edge.early_refusal(b"POST", b"/echo") is None
