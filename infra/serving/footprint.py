@@ -1,12 +1,16 @@
 """How much memory a worker holds: what nothing of it needs stays away, and what loading took goes back."""
 
 import ctypes
+import gc
 import sys
 from collections.abc import Sequence
 from importlib.abc import MetaPathFinder
 from types import ModuleType
 
 import pyarrow as pa
+
+_M_ARENA_MAX = -8
+"""Number of the setting in glibc's `malloc.h`."""
 
 
 class _Absent(MetaPathFinder):
@@ -26,10 +30,24 @@ def keep_small() -> None:
     """Prepare this process; called before the first model is loaded.
 
     Arrow's own allocator keeps several times what a table takes, and Arrow brings in pandas, 28 MB, wherever an array
-    is made of a list, to see whether that list is one of its columns.
+    is made of a list, to see whether that list is one of its columns. Each thread would have a heap of its own, whose
+    gaps no other fills, though hardly two of them ever run at once.
     """
+    one_heap = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone
+    if one_heap is not None:
+        one_heap(_M_ARENA_MAX, 1)
     pa.set_memory_pool(pa.system_memory_pool())
     sys.meta_path.insert(0, _Absent("pandas"))  # Arrow does without
+
+
+def settle() -> None:
+    """Take what was imported out of the garbage collector's sight; called once, before requests are served.
+
+    A full collection looks through everything that lives: with 95,000 functions, classes and dictionaries no request
+    is answered for 56 ms.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def give_back() -> None:

@@ -14,7 +14,7 @@ from infra.database import open_database
 from infra.serving import figures, limits
 from infra.serving.app import create_app
 from infra.serving.figures import SharedFigures
-from infra.serving.footprint import keep_small
+from infra.serving.footprint import keep_small, settle
 from infra.serving.limits import RateLimiter
 from infra.serving.parent import UNUSABLE
 from infra.serving.server import DrainingServer
@@ -69,6 +69,7 @@ def main() -> int:
             on_second=app.publish,
             refuse=app.early_refusal,
         )
+        settle()
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, _finish)  # uvicorn sends itself the signal again once it has drained
         server.run([socket.socket(fileno=listener)])

@@ -147,6 +147,32 @@ def test_the_rest_waits_for_later_turns_of_the_loop_when_the_slice_is_used_up() 
     run(work)
 
 
+@pytest.mark.parametrize(("refuses", "most"), [(False, 16), (True, 5)])
+def test_fewer_run_in_a_slice_while_others_are_refused_and_wait_for_it_to_end(refuses: bool, most: int) -> None:
+    async def work(clock: Clock) -> None:
+        one = lane(least=1 if refuses else 100)
+        one.seconds = 10 * SLICE_SECONDS  # not one in a slice
+        admission = Admission([one], refused=refusals(), clock=clock)
+        ran: list[int] = []
+
+        async def request(number: int) -> None:
+            await admission.enter(one)
+            ran.append(number)
+            clock.now += SLICE_SECONDS
+
+        tasks = [asyncio.create_task(request(number)) for number in range(60)]
+        counts = []
+        while not all(task.done() for task in tasks):
+            if one.inside > 1:
+                assert (admission.refusal(one) is not None) is refuses
+            await asyncio.sleep(0)
+            counts.append(len(ran))
+        steps = [after - before for before, after in zip([0, *counts], counts, strict=False)]
+        assert max(steps[2:]) == most
+
+    run(work)
+
+
 def test_lanes_take_turns_when_both_have_more_than_a_slice_takes() -> None:
     async def work(clock: Clock) -> None:
         recommend, feedback = lane("recommend"), lane("feedback")
