@@ -7,7 +7,14 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _ROOT = Path(__file__).parent.parent
-_ALONE = {"test_bad_input.py", "test_deployments.py", "test_shift.py"}
+_ALONE = {
+    "test_bad_input.py",
+    "test_deployments.py",
+    "test_drawing.py",
+    "test_resume.py",
+    "test_shift.py",
+    "test_warm_start.py",
+}
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # two threads on two shared cores are 5 to 12 times slower
 os.environ.setdefault("DO_NOT_TRACK", "true")
