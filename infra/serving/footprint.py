@@ -9,9 +9,6 @@ from types import ModuleType
 
 import pyarrow as pa
 
-_M_ARENA_MAX = -8
-"""Number of the setting in glibc's `malloc.h`."""
-
 
 class _Absent(MetaPathFinder):
     """Makes a package look as if it were not installed."""
@@ -30,12 +27,8 @@ def keep_small() -> None:
     """Prepare this process; called before the first model is loaded.
 
     Arrow's own allocator keeps several times what a table takes, and Arrow brings in pandas, 28 MB, wherever an array
-    is made of a list, to see whether that list is one of its columns. Each thread would have a heap of its own, whose
-    gaps no other fills, though hardly two of them ever run at once.
+    is made of a list, to see whether that list is one of its columns.
     """
-    one_heap = getattr(ctypes.CDLL(None), "mallopt", None)  # glibc alone
-    if one_heap is not None:
-        one_heap(_M_ARENA_MAX, 1)
     pa.set_memory_pool(pa.system_memory_pool())
     sys.meta_path.insert(0, _Absent("pandas"))  # Arrow does without
 
