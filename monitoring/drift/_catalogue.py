@@ -43,9 +43,9 @@ def popularity_series(rows: Rows, *, window_days: int) -> Iterator[Series]:
             gone = slice(bounds[d - window_days], bounds[d - window_days + 1])
             np.subtract.at(past, item[gone], count[gone])
     about = f"share of events on the items that made half of the events of the last {window_days} days"
-    yield Series("head_share", "catalogue", Scale.SHARE, head, total, about=about)
+    yield Series("head_share", "catalogue", Scale.SHARE, head, total, about=about, memory_days=window_days)
     about = f"share of events on the 1 % most popular items of the last {window_days} days"
-    yield Series("top_items_share", "catalogue", Scale.SHARE, top, total, about=about)
+    yield Series("top_items_share", "catalogue", Scale.SHARE, top, total, about=about, memory_days=window_days)
     yield _new_items(rows, day=day, item=item, count=count, window_days=window_days)
 
 

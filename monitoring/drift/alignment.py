@@ -20,7 +20,8 @@ def align(series: Series, begins: Sequence[int], *, own_days: int = OWN_DAYS) ->
     """Return a series in which earlier models' days are moved to the level of the newest model's first days.
 
     With fewer than `own_days` days of the newest model that have a value, its own days alone are left: the figure is
-    then in learning.
+    then in learning. A figure with a memory tells of two models until the memory is the newest one's: those days are
+    left out.
 
     Args:
         series: A figure over D days.
@@ -31,17 +32,20 @@ def align(series: Series, begins: Sequence[int], *, own_days: int = OWN_DAYS) ->
     newest = starts[-1]
     if newest == 0:
         return series
+    days = np.arange(len(series.values))
+    is_mixed = (days >= newest) & (days < newest + series.memory_days)
+    series = replace(series, values=np.where(is_mixed, np.nan, series.values))
     scaled = series.scaled()
     own = scaled[newest:][np.isfinite(scaled[newest:])]
     if len(own) < own_days:
-        return replace(series, values=np.where(np.arange(len(scaled)) < newest, np.nan, series.values))
+        return replace(series, values=np.where(days < newest, np.nan, series.values))
     level = float(np.median(own[:own_days]))
     moved = scaled.copy()
     for start, end in pairwise(starts):
         part = scaled[start:end]
         if np.isfinite(part).any():
             moved[start:end] = part - float(np.nanmedian(part)) + level
-    values = np.where(np.arange(len(scaled)) < newest, _natural(series, moved), series.values)
+    values = np.where(days < newest, _natural(series, moved), series.values)
     return replace(series, values=values)
 
 

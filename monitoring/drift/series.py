@@ -37,6 +37,7 @@ class Series:
         about: What the figure is, in words, for messages.
         is_volume: It counts rows: judged on days with few rows, too, and its noise does not shrink with more users.
         units: (D,) independent units behind each value; None: the day's effective users.
+        memory_days: Days before its own that a value also tells of.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Series:
     about: str = ""
     is_volume: bool = False
     units: Array | None = None
+    memory_days: int = 0
 
     @property
     def key(self) -> str:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -42,3 +44,19 @@ def test_only_own_days_are_left_when_they_are_too_few() -> None:
 def test_each_earlier_model_is_moved_by_its_own_median() -> None:
     moved = align(series([1, 1, 5, 5, 9, 9]), [2, 4], own_days=2)
     assert moved.values.tolist() == [9] * 6
+
+
+def test_days_that_tell_of_two_models_are_left_out_when_a_figure_looks_back() -> None:
+    looks_back = replace(series([1, 2, 3, 50, 60, 11, 10, 12]), memory_days=2)
+    assert align(looks_back, [3], own_days=3).values.tolist() == [
+        10,
+        11,
+        12,
+        *[pytest.approx(np.nan, nan_ok=True)] * 2,
+        11,
+        10,
+        12,
+    ]
+    waiting = align(looks_back, [3], own_days=4).values
+    assert np.isnan(waiting[:5]).all()
+    assert waiting[5:].tolist() == [11, 10, 12]
