@@ -136,7 +136,7 @@ def _reset(writer: asyncio.StreamWriter) -> None:
 def _in_a_thread(start: Callable[[], object]) -> Iterator[int]:
     """Run an asyncio server in a thread, and yield its port."""
     loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(start())  # type: ignore[arg-type]
+    server = loop.run_until_complete(start())  # type: ignore[arg-type]  # an awaitable, which runs as well
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     try:

@@ -3,7 +3,8 @@
 Tastes shift on day 30. The incident must be open by day 32, a retrain must run, the canary must promote its model, the
 click rate must come back, the incident must resolve, and in 30 stable days after it nothing more may happen: no
 incident, no retrain, no rollout. Every request goes through the gateway over HTTP, every decision is the flows' own;
-only the clock is turned. Seeds are fixed: `--seed` draws another world.
+only the clock is turned. `--seed` draws another world; which arm a visitor meets differs from run to run, and with it
+what is clicked.
 """
 
 import argparse

@@ -80,7 +80,7 @@ def event_table(rng: np.random.Generator) -> pa.Table:
         schema.ORIGIN: pa.array([schema.ORIGIN_SYNTHETIC]).take(pa.array(np.zeros(size, dtype=np.int64))),
     }
     arrays = [
-        pa.nulls(size, f.type) if f.name not in columns else columns[f.name].cast(f.type)  # type: ignore[attr-defined]
+        pa.nulls(size, f.type) if f.name not in columns else columns[f.name].cast(f.type)  # type: ignore[attr-defined]  # all are Arrow's
         for f in schema.INTERACTIONS
     ]
     return pa.table(arrays, schema=schema.INTERACTIONS)

@@ -14,10 +14,11 @@ from flows.canary import look
 from flows.clock import at
 from flows.collect import move_batch
 from flows.ingest import ingest
-from flows.lifecycle import Data, Traffic, lifecycle
+from flows.lifecycle import Data, lifecycle
 from flows.monitor import MonitorConfig, monitor
+from flows.references import Traffic
 from flows.replay import await_comparisons, await_gateway, is_in_shadow
-from flows.retraining import RetrainConfig
+from flows.retrains import RetrainConfig
 from flows.validate import validate
 from flows.wiring import Platform, connect
 from infra.retrains import Retrain
@@ -41,7 +42,7 @@ CANARY = CanaryConfig(
     tuned_users=2000,
 )
 """Fewer than 1000 users an arm are a demonstration, and the verdicts say so: the feed has 600 visits a day. The
-overlap of lists is not asked for, as `flows.retraining.RetrainConfig` has it: after the shift it is 2 %."""
+overlap of lists is not asked for, as `flows.retrains.RetrainConfig` has it: after the shift it may be 2 %."""
 
 POPULARITY, EASE = popularity(DataConfig(label="clicked")), ease(DataConfig(label="clicked"))
 

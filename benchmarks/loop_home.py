@@ -5,34 +5,19 @@ import json
 import os
 import socket
 import threading
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import httpx
 import uvicorn
-from starlette.applications import Starlette
 
 from benchmarks.loop_world import FeedVisit, People
 from infra.database import Database
-from infra.events import EventStore
-from infra.histories import HistoryStore
-from infra.rollouts import RolloutStore
-from infra.segments import SegmentStore
-from infra.serving.clicks import Clicks
-from infra.serving.edge import Edge
-from infra.serving.endpoints import Endpoints
-from infra.serving.eventlog import EventLog
-from infra.serving.gateway import Gateway
-from infra.serving.security import HeaderCheck, allowed_hosts
-from infra.serving.slots import Garage
-from infra.serving.warmup import RecordedHistories
-from infra.serving.watcher import View, Watcher
+from infra.serving.app import create_app
 from infra.settings import Settings
-from infra.shadows import ShadowStore
-from infra.takedowns import TakedownStore
 
 _CONNECTIONS = 8
 _START_SECONDS = 180.0
@@ -117,7 +102,14 @@ def prefect_up(settings: Settings) -> Iterator[None]:
 @contextmanager
 def gateway_up(settings: Settings, database: Database, clock: Clock) -> Iterator[None]:
     """Run the gateway at the address of the settings, in a thread, with a clock of its own."""
-    app = _gateway(settings, database, clock)
+    app = create_app(
+        database,
+        bundles=settings.bundles,
+        token=settings.token(),
+        user_secret=settings.user_secret(),
+        host=settings.host,
+        clock=clock,
+    )
     config = uvicorn.Config(
         app, host=settings.host, port=settings.gateway_port, log_level="error", access_log=False, ws="none"
     )
@@ -183,42 +175,6 @@ async def _work(
             }
             for item in clicked
         ]
-
-
-def _gateway(settings: Settings, database: Database, clock: Clock) -> Edge:
-    """Put the gateway together as `infra.serving.app.create_app` does, with another clock."""
-    events, histories, takedowns = EventStore(database), HistoryStore(database), TakedownStore(database)
-    segments, log = SegmentStore(database), EventLog(events, Clicks(events, histories))
-    gateway = Gateway(histories, log, ShadowStore(database), user_secret=settings.user_secret(), clock=clock)
-    endpoints = Endpoints(gateway, takedowns, segments, token=settings.token(), version="0")
-
-    def publish(view: View) -> None:
-        gateway.view = view
-
-    garage = Garage(settings.bundles, RecordedHistories(events, histories).read)
-    watcher = Watcher(RolloutStore(database), takedowns, segments, garage=garage, publish=publish)
-
-    @asynccontextmanager
-    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
-        log.start()
-        watcher.start()
-        gateway.shadow.start()
-        try:
-            yield
-        finally:
-            watcher.stop()
-            gateway.shadow.stop()
-            log.stop()
-
-    return Edge(
-        endpoints.routes(),
-        lifecycle=Starlette(lifespan=lifespan),
-        admission=endpoints.admission,
-        headers=HeaderCheck(hosts=allowed_hosts(settings.host)),
-        instruments=gateway.instruments,
-        publish=endpoints.exposition.publish,
-        limiter=None,
-    )
 
 
 def _free_port() -> int:

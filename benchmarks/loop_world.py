@@ -182,7 +182,7 @@ def _logged(rows: pa.Table, sizes: LoopSizes, *, first: date, rng: np.random.Gen
     rows = rows.filter(pa.array(is_own | (_days(rows, first) < 0))).drop_columns(list(_MEASURED))
     for column in schema.FEEDBACK_COLUMNS:
         if column != schema.CLICKED:
-            rows = _set(rows, column, pa.repeat(pa.scalar(False), rows.num_rows))  # noqa: FBT003
+            rows = _set(rows, column, pa.array(np.zeros(rows.num_rows, np.bool_)))
     return _set(rows, schema.SURFACE, pa.repeat(_SURFACE, rows.num_rows)).sort_by(schema.TIMESTAMP)
 
 

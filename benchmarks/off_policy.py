@@ -185,8 +185,8 @@ def _table(lines: list[Line]) -> str:
     ]
     rows += [
         f"| {line.campaign} | {line.policy} | {line.log} | {line.method} | {line.truth:.4f} +- "
-        f"{1.96 * line.truth_error:.4f} | {_estimate(line)} | {line.effective_slots:,.0f} | {_mark(line.is_inside)} | "
-        f"{_mark(line.is_within_noise)} |"
+        f"{1.96 * line.truth_error:.4f} | {_estimate(line)} | {line.effective_slots:,.0f} | "
+        f"{_mark(holds=line.is_inside)} | {_mark(holds=line.is_within_noise)} |"
         for line in lines
     ]
     return "\n".join(rows)
@@ -198,7 +198,7 @@ def _estimate(line: Line) -> str:
     return f"{line.estimate:.4f}, {line.lower:.4f} to {line.upper:.4f}"
 
 
-def _mark(holds: bool | None) -> str:  # noqa: FBT001
+def _mark(*, holds: bool | None) -> str:
     return "" if holds is None else "yes" if holds else "**no**"
 
 

@@ -75,12 +75,12 @@ def run(
     path: DataPath,
     option: Options = [],  # noqa: B006 - typer copies it
     name: Annotated[str, typer.Option(help="Call the data set this instead of the source's own name.")] = "",
-    preset: Presets = [],  # noqa: B006
-    recipe: Recipes = [],  # noqa: B006
-    override: Overrides = [],  # noqa: B006
+    preset: Presets = [],  # noqa: B006 - the same
+    recipe: Recipes = [],  # noqa: B006 - the same
+    override: Overrides = [],  # noqa: B006 - the same
     label: Label = "",
     replace: Replaces = False,
-    suite: SuiteFiles = [],  # noqa: B006
+    suite: SuiteFiles = [],  # noqa: B006 - the same
     warm_start: WarmStart = False,
     traffic: Annotated[str, typer.Option(help="Who the new model meets: replay (held-out users) or live.")] = "replay",
     visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,

@@ -10,15 +10,16 @@ from rich.console import Console
 from flows import progress, summary
 from flows.channels import ChannelChoice, log_channel, secret_webhook_channel, webhook_channel
 from flows.datasets import fetch_ml_100k
-from flows.lifecycle import Data, LifecycleOutcome, Traffic, lifecycle, roll_out
+from flows.lifecycle import Data, LifecycleOutcome, lifecycle, roll_out
 from flows.monitor import monitor
-from flows.references import Candidate, Trained
+from flows.references import Candidate, Traffic, Trained
 from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig
 from flows.runs import demo_marker, seconds
 from flows.services import background_services, late_services, stack_up
 from flows.shift import shift_traffic
-from flows.train import BUNDLE_FOLDER, measure
+from flows.tracked import BUNDLE_FOLDER
+from flows.train import measure
 from flows.webhook import receiving
 from flows.wiring import Platform, connect, platform
 from infra.processes import hold_lock

@@ -10,8 +10,9 @@ from pydantic import BaseModel, ConfigDict
 
 from flows.clock import utc_now
 from flows.observed import rows_since
-from flows.retraining import request_retrain
+from flows.retrains import request_retrain
 from flows.wiring import platform
+from infra.retrains import Retrain
 from infra.rollout_records import Champion
 from monitoring.policy import PolicyConfig, PolicyState, drift_began
 from monitoring.policy import decide as decide_policy
@@ -49,7 +50,7 @@ def decide(results: Sequence[CheckResult], config: PolicyConfig, *, extra: Path 
     """
     began = drift_began(results)
     retrains = platform().retrains.all()
-    state = _state(extra, began=began)
+    state = _state(retrains, extra, began=began)
     decision = decide_policy(results, state, config, now=utc_now())
     return Decided(
         action=decision.action,
@@ -76,13 +77,12 @@ def follow(decided: Decided) -> None:
             _log.warning("another retrain was asked for while this one was decided; the next run decides anew")
 
 
-def _state(extra: Path | None, *, began: datetime | None) -> PolicyState:
+def _state(retrains: Sequence[Retrain], extra: Path | None, *, began: datetime | None) -> PolicyState:
     home = platform()
     champion: Champion | None = home.rollouts.champion()
     if champion is None:
         return PolicyState()
     trained_until = verify(home.settings.bundles, champion.digest).trained_until
-    retrains = home.retrains.all()
     return PolicyState(
         retrained_at=tuple(one.requested_at for one in retrains),
         new_labelled_rows=rows_since(home.lake, trained_until, extra=extra),

@@ -1,6 +1,5 @@
 """ingest -> validate -> train -> release -> canary: the whole way of a model, once."""
 
-from enum import StrEnum
 from pathlib import Path
 
 from prefect import flow, task
@@ -10,7 +9,7 @@ from flows.canary import start_canary
 from flows.collect import collect
 from flows.ingest import ingest
 from flows.progress import stage
-from flows.references import Candidate, Reference, Release, Rolled, Snapshot
+from flows.references import Candidate, Reference, Release, Rolled, Snapshot, Traffic
 from flows.release import release
 from flows.replay import REPLAY_CANARY, ReplayConfig, replay_until_decided
 from flows.train import train
@@ -21,15 +20,6 @@ from recmodels.presets import presets
 from recmodels.recipe import Recipe
 
 _RECIPES = TypeAdapter(list[Recipe])
-
-
-class Traffic(StrEnum):
-    """Who meets the canary."""
-
-    LIVE = "live"
-    """People: the rollout starts, and scheduled looks decide it."""
-    REPLAY = "replay"
-    """Resampled held-out users, until it is decided."""
 
 
 class LifecycleOutcome(Reference):

@@ -19,7 +19,7 @@ from flows.following import Decided, decide, follow
 from flows.incidents import RESOLVED_DAYS, record_change, report_link, silences_of
 from flows.observed import Window, read_served, read_window
 from flows.references import Monitored
-from flows.retraining import RetrainConfig, start_retrains
+from flows.retrains import RetrainConfig, start_retrains
 from flows.retries import is_worth_retrying
 from flows.wiring import Platform, platform
 from monitoring.drift.served import Served, ServedConfig, check_served

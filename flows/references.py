@@ -1,11 +1,21 @@
 """What stages hand to each other: paths, versions and digests, never frames or models."""
 
 from datetime import datetime
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
 from recmodels.recipe import Recipe
+
+
+class Traffic(StrEnum):
+    """Who meets the canary."""
+
+    LIVE = "live"
+    """People: the rollout starts, and scheduled looks decide it."""
+    REPLAY = "replay"
+    """Resampled held-out users, until it is decided."""
 
 
 class Reference(BaseModel):

@@ -10,7 +10,8 @@ from flows.canary import reconcile
 from flows.clock import utc_now
 from flows.references import Candidate, Release, Snapshot
 from flows.retries import is_worth_retrying
-from flows.train import BUNDLE_FOLDER, evaluate_bundle, read_split, track_card
+from flows.tracked import BUNDLE_FOLDER, track_card
+from flows.train import evaluate_bundle, read_split
 from flows.warm_start import since_of
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState

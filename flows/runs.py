@@ -12,8 +12,9 @@ from pydantic import JsonValue, ValidationError
 from rich.console import Console
 
 from flows import progress, summary
-from flows.lifecycle import Data, Traffic, lifecycle
+from flows.lifecycle import Data, lifecycle
 from flows.monitor import monitor
+from flows.references import Traffic
 from flows.replay import REPLAY_CANARY, ReplayConfig
 from flows.services import stack_up
 from flows.wiring import connect

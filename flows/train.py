@@ -1,9 +1,7 @@
 """Snapshot -> candidates: every recipe is trained once a snapshot, its bundle measured, and all of it tracked."""
 
 import hashlib
-import subprocess
 from datetime import datetime
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -14,32 +12,23 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import progress
-from flows.clock import utc_now
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
+from flows.tracked import EVALUATION_FOLDER, commit, tags_of, track_epoch, track_evaluation, track_training
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.data.splits import Split, split_interactions
 from recmodels.evaluation import plots
-from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.evaluator import evaluate
-from recmodels.evaluation.gate import GateDecision
-from recmodels.evaluation.model_card import CardFacts, render
 from recmodels.evaluation.record import Evaluation
-from recmodels.manifest import verify
 from recmodels.ranker import Ranker
 from recmodels.recipe import Recipe
 from recmodels.training import trainer
-from recmodels.training.trainer import EpochMetrics
-
-BUNDLE_FOLDER = "bundle"
-"""Where a run keeps its bundle among its artifacts."""
 
 _TRAINED = "trained.json"
 _MEASURED = "measured.json"
-_EVALUATION = "evaluation"
 _CHECKPOINTS = "checkpoints"
 
 
@@ -60,7 +49,7 @@ def train(snapshot: Snapshot, recipes: list[Recipe], cause: str = "lifecycle") -
 @task(name="open lifecycle run", retries=2, retry_delay_seconds=[0.5, 2.0], retry_condition_fn=is_worth_retrying)
 def open_run(snapshot: Snapshot, cause: str) -> str:
     """Find or make the MLflow run that all models of this snapshot stand under."""
-    tags = {"snapshot": snapshot.fingerprint, "data": snapshot.name, "cause": cause, "commit": _commit()}
+    tags = {"snapshot": snapshot.fingerprint, "data": snapshot.name, "cause": cause, "commit": commit()}
     tags |= {"expectations": snapshot.expectations}
     tags |= {f"version.{table}": str(version) for table, version in snapshot.versions.items()}
     name = f"{snapshot.name} {snapshot.as_of:%Y-%m-%d} {snapshot.fingerprint[:8]}"
@@ -96,7 +85,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
         origin=start.words,
         was_done=False,
     )
-    _track_training(home, trained, fitted.epochs)
+    track_training(home, trained, fitted.epochs)
     track_start(home, run_id, start.words, fitted.warm_start)
     _write(done, trained.model_dump_json())
     return trained
@@ -104,7 +93,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
 
 def _open_model_run(home: Platform, snapshot: Snapshot, recipe: Recipe, *, key: str, parent: str) -> str:
     """Find or make the MLflow run of a recipe, with what it is trained from."""
-    run_id = home.tracker.model_run(key, parent=parent, name=recipe.name, tags=_tags(recipe, snapshot))
+    run_id = home.tracker.model_run(key, parent=parent, name=recipe.name, tags=tags_of(recipe, snapshot))
     home.tracker.log_recipe(run_id, recipe.model_dump(mode="json"))
     home.tracker.log_data_set(
         run_id,
@@ -126,7 +115,7 @@ def _fit(
         seed=recipe.seed,
         parent=parent,
         memory_bytes=psutil.virtual_memory().available,
-        on_epoch=lambda epoch: _track_epoch(home, run_id, epoch),
+        on_epoch=lambda epoch: track_epoch(home, run_id, epoch),
         on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
     )
 
@@ -157,9 +146,9 @@ def measure(trained: Trained, snapshot: Snapshot) -> Candidate:
         return Candidate.model_validate_json(done.read_text()).model_copy(update={"was_done": trained.was_done})
     split = read_split(home, snapshot, trained.recipe)
     evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split, since=since_of(home, trained.digest))
-    folder = done.with_name(_EVALUATION)
+    folder = done.with_name(EVALUATION_FOLDER)
     evaluation.save(folder)
-    _track_evaluation(home, trained, snapshot, evaluation)
+    track_evaluation(home, trained, snapshot, evaluation)
     candidate = Candidate(**trained.model_dump(), evaluation=folder, metrics=evaluation.metrics)
     _write(done, candidate.model_dump_json())
     return candidate
@@ -233,88 +222,6 @@ def evaluate_bundle(
         blocked=pc.filter(split.items[ITEM_ID], pc.equal(split.items[SAFETY], "blocked")).to_pylist(),
         on_progress=lambda done, total: progress.report(f"evaluate {recipe.name}", done, total),
     )
-
-
-def _track_epoch(home: Platform, run_id: str, epoch: EpochMetrics) -> None:
-    figures = {"loss": epoch.loss, "validation_ndcg_at_10": epoch.ndcg_at_10}
-    home.tracker.log_metrics(run_id, figures, step=epoch.epoch)
-
-
-def _track_training(home: Platform, trained: Trained, epochs: list[EpochMetrics]) -> None:
-    tracker = home.tracker
-    tracker.log_metrics(trained.run_id, {f"validation_{name}": value for name, value in trained.validation.items()})
-    tracker.set_tags(trained.run_id, {"bundle": trained.digest, "best_epoch": str(trained.best_epoch)})
-    tracker.log_folder(trained.run_id, home.settings.bundles / trained.digest, folder=BUNDLE_FOLDER)
-    if epochs:
-        with TemporaryDirectory() as scratch:
-            path = Path(scratch) / "loss.png"
-            plots.loss_curve(epochs, path)
-            tracker.log_file(trained.run_id, path, folder="plots")
-
-
-def _track_evaluation(home: Platform, trained: Trained, snapshot: Snapshot, evaluation: Evaluation) -> None:
-    tracker = home.tracker
-    bounds = {f"{name}_lower": interval.lower for name, interval in evaluation.intervals.items()}
-    bounds |= {f"{name}_upper": interval.upper for name, interval in evaluation.intervals.items()}
-    tracker.log_metrics(trained.run_id, evaluation.metrics | bounds)
-    for name, figures in evaluation.slices.items():
-        slug = name.replace("=", "_")
-        tracker.log_metrics(trained.run_id, {f"slice_{slug}_{metric}": value for metric, value in figures.items()})
-    with TemporaryDirectory() as scratch:
-        picture = Path(scratch) / "popularity_of_recommended.png"
-        bundle = load_bundle(home.settings.bundles, trained.digest)
-        plots.popularity_of_recommended(evaluation, bundle.item_counts, picture)
-        tracker.log_file(trained.run_id, picture, folder="plots")
-    track_card(home, trained, snapshot, evaluation)
-    tracker.log_folder(trained.run_id, home.settings.runs / trained.key / _EVALUATION, folder="evaluation")
-    tracker.finish(trained.run_id)
-
-
-def track_card(
-    home: Platform,
-    trained: Trained,
-    snapshot: Snapshot,
-    evaluation: Evaluation,
-    *,
-    comparison: Comparison | None = None,
-    decision: GateDecision | None = None,
-) -> None:
-    """Keep the model card with the run, over an earlier one that did not know the gate's decision yet."""
-    manifest = verify(home.settings.bundles, trained.digest)
-    facts = CardFacts(
-        data=snapshot.name,
-        snapshot=snapshot.fingerprint,
-        digest=trained.digest,
-        trained_until=manifest.trained_until,
-        is_order_only=snapshot.is_order_only,
-        origin=trained.origin,
-        warm_start=manifest.warm_start,
-    )
-    card = render(trained.recipe, facts, evaluation=evaluation, comparison=comparison, decision=decision)
-    home.tracker.log_text(trained.run_id, card, file="model_card.md")
-
-
-def _tags(recipe: Recipe, snapshot: Snapshot) -> dict[str, str]:
-    return {
-        "model": recipe.model.name,
-        "recipe": recipe.name,
-        "recipe.digest": recipe.digest,
-        "snapshot": snapshot.fingerprint,
-        "data": snapshot.name,
-        "commit": _commit(),
-        "started": utc_now().isoformat(timespec="seconds"),
-    }
-
-
-@cache
-def _commit() -> str:
-    """Return the commit of the code that runs, or `unknown` outside of a checkout."""
-    command = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
-    try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
-    except FileNotFoundError:
-        return "unknown"
-    return result.stdout.strip() or "unknown"
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,18 +1,16 @@
 """What was served and what came of it, on the way to the lake: durable when acknowledged, counted once, moved once."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
-import msgspec
 from sqlalchemy import Connection, select
 
-from infra.database import Database, from_microseconds, to_microseconds
+from infra.database import Database, from_microseconds
 from infra.event_drain import forget_batch, next_batch, waiting_events
 from infra.event_figures import rollout_figures
+from infra.event_intake import chunks, counted, known_events, request_row, sift, slates
 from infra.event_records import (
     ArmFigures,
     Drained,
@@ -28,7 +26,6 @@ from infra.event_records import (
     user_key,
     user_keys,
 )
-from recmodels.data import schema
 
 __all__ = [
     "ArmFigures",
@@ -43,36 +40,7 @@ __all__ = [
     "user_key",
 ]
 
-OUTCOME_KINDS: Final = frozenset({*schema.FEEDBACK_COLUMNS, schema.WATCH_SECONDS})
-_CHUNK: Final = 500
 _RECENT_FACTOR: Final = 16  # requests that are looked at for each recent user
-_PLAIN_COLUMNS: Final = (
-    "request_id",
-    "user_key",
-    "surface",
-    "query",
-    "model_version",
-    "rollout_id",
-    "step",
-    "arm",
-    "num_requested",
-    "num_blocked",
-    "is_fallback",
-    "is_error",
-    "is_non_finite",
-    "latency_seconds",
-    "origin",
-    "segment_version",
-)
-_COPIED_COLUMNS: Final = ("rollout_id", "step", "arm", "user_key")
-
-
-@dataclass(frozen=True)
-class _Slate:
-    """What a request showed, and what its outcomes carry of it so that the judge's sums need no join."""
-
-    item_ids: frozenset[str]
-    copied: dict[str, Any]
 
 
 class EventStore:
@@ -132,14 +100,14 @@ class EventStore:
         names = {request.user_key: request.user_id for request in served if request.user_id}
         rows = [{"user_key": key, "user_id": name} for key, name in names.items()]
         self._database.insert_new_plain(connection, user_keys, rows)
-        return self._database.insert_new_plain(connection, requests, [_request_row(request) for request in served])
+        return self._database.insert_new_plain(connection, requests, [request_row(request) for request in served])
 
     def _insert_reports(self, connection: Connection, reports: Sequence[Sequence[Outcome]]) -> list[OutcomeReceipt]:
         events = list(chain.from_iterable(reports))
         rows: list[dict[str, Any]] = []
-        known, counted = _known_events(connection, events), _counted(connection, events)
-        slates = _slates(connection, events)
-        receipts = [_sift(report, rows, slates=slates, known=known, counted=counted) for report in reports]
+        known, done = known_events(connection, events), counted(connection, events)
+        shown = slates(connection, events)
+        receipts = [sift(report, rows, slates=shown, known=known, counted=done) for report in reports]
         self._database.insert_new_plain(connection, outcomes, rows)
         return receipts
 
@@ -218,7 +186,7 @@ class EventStore:
         with self._database.read() as connection:
             return {
                 row.request_id: Visit(row.user_key, row.surface, from_microseconds(row.timestamp), row.origin)
-                for chunk in _chunks(request_ids)
+                for chunk in chunks(request_ids)
                 for row in connection.execute(query.where(requests.c.request_id.in_(chunk)))
             }
 
@@ -233,102 +201,6 @@ class EventStore:
         query = select(user_keys.c.user_key, user_keys.c.user_id)
         found: dict[str, str] = {}
         with self._database.read() as connection:
-            for chunk in _chunks(keys):
+            for chunk in chunks(keys):
                 found.update(connection.execute(query.where(user_keys.c.user_key.in_(chunk))).tuples().all())
         return found
-
-
-def _request_row(request: ServedRequest) -> dict[str, Any]:
-    assert len(request.item_ids) == len(request.scores) == len(request.propensities)
-    row = {name: getattr(request, name) for name in _PLAIN_COLUMNS}
-    row["timestamp"] = to_microseconds(request.timestamp)
-    for name in ("item_ids", "scores", "propensities"):
-        row[name] = msgspec.json.encode(getattr(request, name)).decode()  # a NaN becomes null
-    row["num_items"] = len(request.item_ids)
-    return row
-
-
-def _sift(
-    events: Sequence[Outcome],
-    rows: list[dict[str, Any]],
-    *,
-    slates: Mapping[str, _Slate],
-    known: set[str],
-    counted: set[tuple[str, str, str]],
-) -> OutcomeReceipt:
-    """Add the new rows of one report to `rows`, and what they make known to `known` and `counted`."""
-    rejected: list[Rejection] = []
-    before = len(rows)
-    for event in events:
-        if event.event_id in known:
-            continue
-        slate = slates.get(event.request_id)
-        reason = _why_not(event, slate)
-        if reason or slate is None:
-            rejected.append(Rejection(event.event_id, reason))
-            continue
-        triple = (event.request_id, event.item_id, event.kind)
-        rows.append(_outcome_row(event, slate, is_first=triple not in counted))
-        known.add(event.event_id)
-        counted.add(triple)
-    accepted = len(rows) - before
-    return OutcomeReceipt(accepted, len(events) - accepted - len(rejected), tuple(rejected))
-
-
-def _outcome_row(event: Outcome, slate: _Slate, *, is_first: bool) -> dict[str, Any]:
-    return {
-        "event_id": event.event_id,
-        "request_id": event.request_id,
-        "item_id": event.item_id,
-        "kind": event.kind,
-        "value": event.value,
-        "timestamp": to_microseconds(event.timestamp),
-        "is_first": is_first,
-        **slate.copied,
-    }
-
-
-def _why_not(event: Outcome, slate: _Slate | None) -> str:
-    if event.kind not in OUTCOME_KINDS:
-        return f"kind {event.kind!r} is not known. Known: {', '.join(sorted(OUTCOME_KINDS))}."
-    if not math.isfinite(event.value):
-        return f"value {event.value!r} is not a finite number."
-    if slate is None:
-        return f"request {event.request_id!r} was never answered here, or so long ago that its feedback is closed."
-    if event.item_id not in slate.item_ids:
-        return f"item {event.item_id!r} was not in the answer to request {event.request_id!r}."
-    return ""
-
-
-def _chunks(values: Iterable[str]) -> Iterator[Sequence[str]]:
-    distinct = list(dict.fromkeys(values))
-    return (distinct[start : start + _CHUNK] for start in range(0, len(distinct), _CHUNK))
-
-
-def _known_events(connection: Connection, events: Sequence[Outcome]) -> set[str]:
-    query = select(outcomes.c.event_id)
-    return {
-        event_id
-        for chunk in _chunks(event.event_id for event in events)
-        for event_id in connection.execute(query.where(outcomes.c.event_id.in_(chunk))).scalars()
-    }
-
-
-def _slates(connection: Connection, events: Sequence[Outcome]) -> dict[str, _Slate]:
-    columns = [requests.c[name] for name in ("request_id", "item_ids", *_COPIED_COLUMNS, "timestamp")]
-    slates = {}
-    for chunk in _chunks(event.request_id for event in events):
-        for row in connection.execute(select(*columns).where(requests.c.request_id.in_(chunk))):
-            items = frozenset(msgspec.json.decode(row.item_ids, type=list[str]))
-            copied = {name: getattr(row, name) for name in _COPIED_COLUMNS} | {"requested_at": row.timestamp}
-            slates[row.request_id] = _Slate(items, copied)
-    return slates
-
-
-def _counted(connection: Connection, events: Sequence[Outcome]) -> set[tuple[str, str, str]]:
-    query = select(outcomes.c.request_id, outcomes.c.item_id, outcomes.c.kind)
-    return {
-        (row.request_id, row.item_id, row.kind)
-        for chunk in _chunks(event.request_id for event in events)
-        for row in connection.execute(query.where(outcomes.c.request_id.in_(chunk)))
-    }

@@ -11,7 +11,22 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Column, ColumnElement, Integer, Row, String, Table, Text, and_, func, insert, or_, select, update
+from sqlalchemy import (
+    Column,
+    ColumnElement,
+    Integer,
+    Row,
+    String,
+    Table,
+    Text,
+    and_,
+    func,
+    insert,
+    or_,
+    select,
+    true,
+    update,
+)
 
 from infra.database import BigKey, Database, Moment, metadata
 from recmodels.errors import StoreError
@@ -134,8 +149,7 @@ class RetrainStore:
         Raises:
             StoreError: There is no such retrain.
         """
-        is_free = or_(retrains.c.started_at.is_(None), retrains.c.started_at <= now - GIVEN_UP)
-        mine = and_(retrains.c.retrain_id == retrain_id, retrains.c.ended_at.is_(None), is_free)
+        mine = and_(retrains.c.retrain_id == retrain_id, _is_free(now))
         with self._database.begin(lock="retrains") as connection:
             is_claimed = connection.execute(update(retrains).where(mine).values(started_at=now)).rowcount == 1
             row = connection.execute(select(retrains).where(retrains.c.retrain_id == retrain_id)).one_or_none()
@@ -151,17 +165,22 @@ class RetrainStore:
 
     def unstarted(self, *, now: datetime) -> list[Retrain]:
         """Return what was asked for and nobody works on, the oldest first."""
-        is_free = or_(retrains.c.started_at.is_(None), retrains.c.started_at <= now - GIVEN_UP)
-        return self._read(and_(retrains.c.ended_at.is_(None), is_free))[::-1]
+        return self._read(_is_free(now))[::-1]
 
     def all(self) -> list[Retrain]:
         """Return every retrain, the newest first."""
-        return self._read(retrains.c.id > 0)
+        return self._read(true())
 
     def _read(self, condition: ColumnElement[bool]) -> list[Retrain]:
         with self._database.read() as connection:
             rows = connection.execute(select(retrains).where(condition).order_by(retrains.c.id.desc())).all()
         return [_retrain(row) for row in rows]
+
+
+def _is_free(now: datetime) -> ColumnElement[bool]:
+    """What nobody works on, and what died with its process."""
+    is_idle = or_(retrains.c.started_at.is_(None), retrains.c.started_at <= now - GIVEN_UP)
+    return and_(retrains.c.ended_at.is_(None), is_idle)
 
 
 def _key(incident_ids: Sequence[str], now: datetime) -> str:

@@ -10,10 +10,9 @@ from recmodels.data.vocabulary import PADDING
 from recmodels.retrieval.catalogue import Catalogue
 from recmodels.retrieval.lists import Lists
 from recmodels.retrieval.newcomers import Newcomers, NewcomerScores
-from recmodels.retrieval.scoring import GivesScores, rank, rows_at_once, scores_of
+from recmodels.retrieval.scoring import GivesScores, is_silent, rank, rows_at_once, scores_of
 from recmodels.retrieval.tracing import reasons, trace
 from recmodels.retrieval.wish import Wish, read_asks
-from recmodels.scorers import ItemItemScorer, is_blank
 from recmodels.slates import Ask, Rejected, Slate, TopK, Trace, TraceStage
 
 __all__ = [
@@ -94,7 +93,7 @@ class Ranker:
         catalogue, scores = self._with(newcomers)
         wish = read_asks(asks, catalogue, blocked=blocked, remove_seen=remove_seen)
         top = self._lists.make(wish, scores)
-        is_popular = self._is_popular(wish.histories)
+        is_popular = is_silent(self.bundle.scorer, wish.histories).tolist()
         return [_slate(top, row, ask.k, catalogue, is_popular=is_popular[row]) for row, ask in enumerate(asks)]
 
     def explain(
@@ -135,12 +134,6 @@ class Ranker:
         rows, columns = histories.flat() if remove_seen else (np.zeros(0, np.int64), np.zeros(0, np.int32))
         shelf = self._catalogue.shelf(None, frozenset())
         return self._lists.make(Wish(histories, k, (shelf,), np.zeros(len(histories), np.intp), rows, columns), None)
-
-    def _is_popular(self, histories: Histories) -> list[bool]:
-        """Return for which histories `scores_of` puts counts in the place of scores."""
-        if not isinstance(self.bundle.scorer, ItemItemScorer):
-            return [False] * len(histories)
-        return [*is_blank(histories).tolist()]
 
     def _with(self, newcomers: Newcomers | None) -> tuple[Catalogue, NewcomerScores | None]:
         if newcomers is None or not len(newcomers):

@@ -155,7 +155,7 @@ def _stack(home: Path) -> Iterator[Settings]:
     """Hold `everfeed up` over a home, on ports of its own."""
     names = ("gateway_port", "console_port", "prefect_port", "mlflow_port")
     ports = {name: free_port() for name in names}
-    settings = Settings(home=home, **ports)  # type: ignore[arg-type]
+    settings = Settings(home=home, **ports)  # type: ignore[arg-type]  # every name is of a port
     own = {f"EVERFEED_{name.upper()}": str(port) for name, port in ports.items()}
     environment = {**os.environ, **QUIET, "EVERFEED_HOME": str(home), **own}
     everfeed = (sys.executable, "-m", "flows.cli")

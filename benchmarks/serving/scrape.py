@@ -24,7 +24,7 @@ def bound(text: str, name: str, share: float) -> float:
     buckets: dict[float, float] = {}
     for match in _samples(text):
         if match["name"] == f"{name}_bucket":
-            limit = float(re.search(r'le="([^"]+)"', match["labels"])[1].replace("+Inf", "inf"))  # type: ignore[index]
+            limit = float(re.findall(r'le="([^"]+)"', match["labels"])[0].replace("+Inf", "inf"))
             buckets[limit] = buckets.get(limit, 0.0) + float(match["value"])
     everything = buckets.get(float("inf"), 0.0)
     return min((limit for limit, count in buckets.items() if count >= share * everything), default=float("inf"))

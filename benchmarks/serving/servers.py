@@ -185,5 +185,5 @@ def _wait(server: Server, ready: str) -> None:
                 pass  # it does not listen yet
             if server.process.poll() is not None or time.monotonic() > deadline:
                 tail = "\n".join(server.log.read_text(errors="replace").splitlines()[-15:])
-                raise RuntimeError(f"{' '.join(server.process.args)} did not start:\n{tail}")  # type: ignore[arg-type]
+                raise RuntimeError(f"{server.process.args} did not start:\n{tail}")
             time.sleep(0.02)

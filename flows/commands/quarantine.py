@@ -75,10 +75,10 @@ def release(
     table: Table = "",
     batch: Batch = "",
     reason: Reason = "",
-    event_id: EventIds = [],  # noqa: B006
+    event_id: EventIds = [],  # noqa: B006 - typer copies it
     correction: Annotated[
         list[str], typer.Option("--set", help="Correct a column of every chosen row: surface=video. Repeatable.")
-    ] = [],  # noqa: B006
+    ] = [],  # noqa: B006 - typer copies it
     as_json: AsJson = False,
 ) -> None:
     """Send chosen rows through validation again; those that pass join their days in the lake.

@@ -1,7 +1,8 @@
 """The ASGI application: stores and endpoints put together, threads started and drained with it."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from infra.serving.edge import Edge
 from infra.serving.endpoints import Endpoints
 from infra.serving.eventlog import EventLog
 from infra.serving.figures import SharedFigures
-from infra.serving.gateway import Gateway
+from infra.serving.gateway import Gateway, utc_now
 from infra.serving.limits import RateLimiter
 from infra.serving.security import HeaderCheck, allowed_hosts
 from infra.serving.slots import Garage
@@ -36,6 +37,7 @@ def create_app(
     host: str = "127.0.0.1",
     limiter: RateLimiter | None = None,
     shared: SharedFigures | None = None,
+    clock: Callable[[], datetime] = utc_now,
 ) -> Edge:
     """Return the gateway.
 
@@ -47,11 +49,12 @@ def create_app(
         host: Address that the service listens on; decides which Host headers are answered.
         limiter: Decides whether a client sent too many requests; None for no limit.
         shared: Where the other workers' figures are; None where there is one process alone.
+        clock: Tells the time of answers and feedback.
     """
     events, histories, takedowns = EventStore(database), HistoryStore(database), TakedownStore(database)
     log = EventLog(events, Clicks(events, histories))
     segments = SegmentStore(database)
-    gateway = Gateway(histories, log, ShadowStore(database), user_secret=user_secret)
+    gateway = Gateway(histories, log, ShadowStore(database), user_secret=user_secret, clock=clock)
     endpoints = Endpoints(gateway, takedowns, segments, token=token, version=service_version(), shared=shared)
 
     def publish(view: View) -> None:

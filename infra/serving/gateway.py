@@ -38,7 +38,8 @@ from recmodels.errors import StoreError
 _HISTORY_SHOWN = 20
 
 
-def _utc_now() -> datetime:
+def utc_now() -> datetime:
+    """Return the present, in UTC."""
     return datetime.now(UTC)
 
 
@@ -60,7 +61,7 @@ class Gateway:
         shadows: ShadowStore,
         *,
         user_secret: bytes,
-        clock: Callable[[], datetime] = _utc_now,
+        clock: Callable[[], datetime] = utc_now,
     ) -> None:
         self._histories = histories
         self._secret = user_secret

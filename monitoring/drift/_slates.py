@@ -14,9 +14,6 @@ from recmodels.data import schema
 RAREFIED_TO = 1000
 """Impressions of the sample whose distinct items are counted, so that a busy day does not look diverse."""
 
-COLD_SHARE = "cold_share"
-"""Name of the figure that says how much of what is shown is new."""
-
 _TAIL = 0.99
 
 
@@ -42,7 +39,7 @@ def slate_series(rows: Rows, *, window_days: int) -> Iterator[Series]:
     share = divide(cold, total)
     share[:window_days] = np.nan
     about = f"share of impressions on items first shown within {window_days} days"
-    yield Series(COLD_SHARE, "model", Scale.SHARE, share, total, about=about)
+    yield Series("cold_share", "model", Scale.SHARE, share, total, about=about, memory_days=window_days)
     yield _overlap(rows, day, item, count)
 
 

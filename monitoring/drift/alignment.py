@@ -33,7 +33,7 @@ def align(series: Series, begins: Sequence[int], *, own_days: int = OWN_DAYS) ->
     if newest == 0:
         return series
     days = np.arange(len(series.values))
-    is_mixed = (days >= newest) & (days < newest + series.memory_days)
+    is_mixed = np.logical_or.reduce([(days >= one) & (days < one + series.memory_days) for one in starts[1:]])
     series = replace(series, values=np.where(is_mixed, np.nan, series.values))
     scaled = series.scaled()
     own = scaled[newest:][np.isfinite(scaled[newest:])]

@@ -111,7 +111,7 @@ def served_figures(served: Served, config: ServedConfig) -> Figures:
     begins = [int((np.datetime64(one, "D") - rows.days[0]).astype(int)) for one in served.champion_days]
     series = [
         align(one, begins, own_days=config.own_days) if one.family == "model" else one
-        for one in (_past_its_beginning(one, begins, config) for one in _series(rows, served, config))
+        for one in _series(rows, served, config)
     ]
     return Figures(
         days=rows.days,
@@ -120,15 +120,6 @@ def served_figures(served: Served, config: ServedConfig) -> Figures:
         effective_users=rows.counts**2 / np.maximum(squares, 1.0),
         series={one.key: one for one in series},
     )
-
-
-def _past_its_beginning(series: Series, begins: Sequence[int], config: ServedConfig) -> Series:
-    """Leave out a new model's first days where they say nothing: what only it shows is all cold then."""
-    if series.name != _slates.COLD_SHARE:
-        return series
-    days = np.arange(len(series.values))[:, None]
-    is_early = ((days >= np.array(begins)) & (days < np.array(begins) + config.cold_days)).any(axis=1)
-    return replace(series, values=np.where(is_early, np.nan, series.values))
 
 
 def _series(rows: Rows, served: Served, config: ServedConfig) -> Iterator[Series]:

@@ -43,9 +43,13 @@ def scores_of(model: GivesScores, histories: Histories, *, item_counts: NDArray[
         item_counts: (V,) training interactions of each item.
     """
     scores = model.score(histories)
-    if isinstance(model, ItemItemScorer):
-        scores[is_blank(histories)] = item_counts
+    scores[is_silent(model, histories)] = item_counts
     return scores
+
+
+def is_silent(model: GivesScores, histories: Histories) -> NDArray[np.bool_]:
+    """Return of which histories a model says nothing, (B,): `scores_of` puts counts in the place of its scores."""
+    return is_blank(histories) if isinstance(model, ItemItemScorer) else np.zeros(len(histories), dtype=np.bool_)
 
 
 def rank(scores: NDArray[np.float32], *, k: int, seen: Histories | None, allowed: NDArray[np.bool_]) -> TopK:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from flows.lifecycle import Traffic, lifecycle
+from flows.lifecycle import lifecycle
+from flows.references import Traffic
 from flows.services import stack_services
 from infra.settings import Settings
 from infra.supervisor import Stack

@@ -8,7 +8,8 @@ import signal
 import sys
 
 from flows import progress
-from flows.lifecycle import Traffic, lifecycle
+from flows.lifecycle import lifecycle
+from flows.references import Traffic
 from tests.flows.homes import RECIPES, WORLD
 
 EPOCHS_BEFORE = 2

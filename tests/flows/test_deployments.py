@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from flows.deployments import SCHEDULES
-from flows.retraining import RetrainConfig, request_retrain, start_retrains
+from flows.retrains import RetrainConfig, request_retrain, start_retrains
 from flows.wiring import connect
 from infra.settings import Settings
 from tests.flows.homes import ROOT, api, at_home, environment, python

@@ -2,7 +2,8 @@
 
 import pytest
 
-from flows.lifecycle import Traffic, daily
+from flows.lifecycle import daily
+from flows.references import Traffic
 from flows.wiring import connect
 from infra.rollouts import RolloutState
 from tests.flows.homes import RECIPES, Lived, api, at_home, steps_of

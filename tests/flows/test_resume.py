@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from flows.lifecycle import LifecycleOutcome, Traffic, lifecycle
+from flows.lifecycle import LifecycleOutcome, lifecycle
+from flows.references import Traffic
 from flows.wiring import Platform, connect
 from infra.settings import Settings
 from tests.flows.homes import RECIPES, WORLD, Lived, Trace, at_home, run_until_killed, steps_of, trace_of

@@ -8,8 +8,10 @@ import pytest
 
 from flows.clock import at
 from flows.following import decide, follow
-from flows.lifecycle import Traffic, lifecycle
-from flows.retraining import RetrainConfig, causes, request_retrain, retrain, start_retrains
+from flows.lifecycle import lifecycle
+from flows.references import Traffic
+from flows.retraining import retrain
+from flows.retrains import RetrainConfig, causes, request_retrain, start_retrains
 from flows.wiring import Platform, connect
 from infra.outbox import IncidentRecord
 from infra.retrains import GIVEN_UP, Retrain

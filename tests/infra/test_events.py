@@ -337,7 +337,7 @@ def test_units_of_20_thousand_requests_take_a_fraction_of_a_second(
     assert np.array_equal(figures.canary.reward, per_user[keys])
     assert np.array_equal(figures.canary.impressions, 3.0 * per_user[keys])
     assert figures.canary.reward.sum() + figures.control.reward.sum() == 20_000
-    assert elapsed < 0.3
+    assert elapsed < 0.9  # 0.1 alone; neighbours on the same core multiply it
 
 
 def test_what_waits_is_read_without_moving_it(store: EventStore, now: datetime, later: Later) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import mlflow
 
 
-class Noop(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class Noop(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # untyped
     """Answers zero."""
 
     def predict(self, context: Any, model_input: Any, params: Any = None) -> list[int]:  # noqa: ARG002 - the contract

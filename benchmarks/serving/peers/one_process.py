@@ -31,7 +31,7 @@ class Unbatched(Batcher):
 def main() -> None:
     """Serve until SIGTERM."""
     if "unbatched" in sys.argv[2:]:
-        slots.Batcher = Unbatched  # type: ignore[attr-defined]
+        slots.Batcher = Unbatched  # type: ignore[attr-defined]  # not exported, and replaced on purpose
     settings = Settings()
     database = open_database(settings.database)
     app = create_app(database, bundles=settings.bundles, token=settings.token(), user_secret=settings.user_secret())

@@ -6,7 +6,7 @@
 import signal
 import sys
 
-import ray  # type: ignore[import-not-found]
+import ray  # type: ignore[import-not-found]  # in an environment of its own
 from ray import serve
 
 
@@ -24,7 +24,7 @@ def main() -> None:
     port, folder = int(sys.argv[1]), sys.argv[2]
     ray.init(address="local", _temp_dir=folder, include_dashboard=False, num_cpus=2, log_to_driver=False)
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    serve.run(Noop.bind(), route_prefix="/")  # type: ignore[attr-defined]
+    serve.run(Noop.bind(), route_prefix="/")  # type: ignore[attr-defined]  # Ray's decorator adds it
     signal.sigwait({signal.SIGTERM, signal.SIGINT})
     serve.shutdown()
     ray.shutdown()

@@ -18,7 +18,7 @@ from recmodels.models.sasrec import Model
 _TOP_K = 10
 
 
-class TorchSasrec(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
+class TorchSasrec(mlflow.pyfunc.PythonModel):  # type: ignore[misc]  # untyped
     """Answers the ten best items that a history does not hold."""
 
     def load_context(self, context: Any) -> None:
@@ -30,7 +30,7 @@ class TorchSasrec(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         self.model.load_state_dict(load_file(folder / "weights.safetensors"))
         self.vocabulary = Vocabulary.from_table(pq.read_table(bundle / "vocabulary.parquet"))
 
-    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[list[str]]:  # noqa: ARG002
+    def predict(self, context: Any, model_input: Any, params: Any = None) -> list[list[str]]:  # noqa: ARG002 - MLflow's
         """Rank for histories given as rows of item ids, the oldest first."""
         answers = []
         for row in np.asarray(model_input):

@@ -4,7 +4,8 @@ import sys
 _WORKER = """
 import sys
 import infra.serving.worker
-from infra.serving.footprint import give_back, keep_small
+import gc
+from infra.serving.footprint import give_back, keep_small, settle
 assert "pandas" not in sys.modules, "importing the worker brings it in"
 keep_small()
 import pyarrow as pa
@@ -14,6 +15,9 @@ pq.write_table(table, sys.argv[1])
 assert pq.read_table(sys.argv[1]).equals(table)
 assert pa.default_memory_pool().backend_name == "system"
 assert "pandas" not in sys.modules
+settle()
+assert gc.get_freeze_count() > 10_000
+assert len(gc.get_objects()) < 1_000, "the collector sees what was imported"
 give_back()
 """
 
