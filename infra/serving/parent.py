@@ -158,8 +158,14 @@ class Parent:
             _log.info("worker %d is ready", worker.process.pid)
             if worker.successor_of is not None:
                 worker.successor_of.process.send_signal(signal.SIGTERM)
+                self._let_go(worker.successor_of, now)
                 worker.successor_of = None
-        if LEAVING in letters and not worker.is_leaving:
+        if LEAVING in letters:
+            self._let_go(worker, now)
+
+    def _let_go(self, worker: _Worker, now: float) -> None:
+        """Count on a worker no longer: it leaves by itself, or was told to and may not have heard of it yet."""
+        if not worker.is_leaving:
             worker.is_leaving, worker.until = True, now + _LEAVE_SECONDS
             _log.info("worker %d leaves", worker.process.pid)
 

@@ -5,9 +5,11 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -152,8 +154,12 @@ def python(*arguments: str) -> tuple[str, ...]:
 
 
 def api(settings: Settings, path: str, body: JsonValue = None, *, method: str = "POST") -> Any:
-    """Ask the Prefect server and return its answer."""
-    answer = httpx.request(method, f"{settings.prefect_url}/api/{path}", json=body, timeout=30.0)
+    """Ask the Prefect server and return its answer; ask again, as its own client does, where its database is locked."""
+    for pause in (0.5, 1.0, 2.0, 4.0, 8.0, 0.0):
+        answer = httpx.request(method, f"{settings.prefect_url}/api/{path}", json=body, timeout=60.0)
+        if answer.status_code != HTTPStatus.SERVICE_UNAVAILABLE:
+            break
+        time.sleep(pause)
     answer.raise_for_status()
     return answer.json() if answer.content else None
 

@@ -54,8 +54,8 @@ class Schedules:
 
     def deployments(self) -> dict[str, dict[str, Any]]:
         """Return every deployment of the server by its flow's and its own name."""
-        flows = {flow["id"]: flow["name"] for flow in api(self.settings, "flows/filter", {})}
         found = api(self.settings, "deployments/filter", {})
+        flows = {flow["id"]: flow["name"] for flow in api(self.settings, "flows/filter", {})}  # each is there before its own
         return {f"{flows[deployment['flow_id']]}/{deployment['name']}": deployment for deployment in found}
 
     def scheduled(self, name: str) -> list[str]:
@@ -81,9 +81,11 @@ class Schedules:
 def schedules(server: Settings, mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Schedules]:
     with at_home(tmp_path_factory.mktemp("scheduled"), server, mlflow=mlflow_template) as settings:
         started = Schedules(settings)
-        started.start()
-        yield started
-        started.close()
+        try:
+            started.start()
+            yield started
+        finally:
+            started.close()
 
 
 def test_every_deployment_is_visible_with_its_times_when_it_is_served(schedules: Schedules) -> None:

@@ -29,6 +29,7 @@ while not leaving and not select.select([lifeline], [], [], 0.02)[0]:
 os.write(news, b"l")
 """
 _SLOW_TO_LEAVE = _WORKER + "import time\ntime.sleep(1.0)\n"
+_SLOW_TO_HEAR = _WORKER.replace('os.write(news, b"l")', 'import time; time.sleep(0.7); os.write(news, b"l")')
 _ROOT = Path(__file__).parent.parent.parent.parent
 
 
@@ -112,8 +113,9 @@ def test_a_replacement_starts_while_the_worker_that_leaves_still_finishes(log: P
         assert len(workers(parent)) == 1
 
 
-def test_a_hang_up_replaces_all_workers_and_never_has_fewer_ready_ones(log: Path) -> None:
-    with parent_of(_WORKER, log) as parent:
+@pytest.mark.parametrize("worker", [_WORKER, _SLOW_TO_HEAR], ids=["at-once", "slow-to-hear"])
+def test_a_hang_up_replaces_all_workers_and_never_has_fewer_ready_ones(log: Path, worker: str) -> None:
+    with parent_of(worker, log) as parent:
         wait_ready(log, 2)
         before = workers(parent)
         parent.send_signal(signal.SIGHUP)
