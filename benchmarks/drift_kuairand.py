@@ -180,7 +180,8 @@ def _found(name: str, target: str, judged: Judgement, calm: Judgement) -> Line:
 
 def _words(judged: Judgement, alarm: NDArray[np.bool_], columns: NDArray[np.int64]) -> str:
     first = alarm[:, columns].argmax(axis=0)
-    size = judged.track.mean_residual[-JUDGED_DAYS:][first, columns]
+    days = first + len(judged.track.residual) - JUDGED_DAYS
+    size = np.array([judged.track.change(day, column)[1] for day, column in zip(days, columns, strict=True)])
     order = np.argsort(-np.abs(size))[:5]
     named = [f"{judged.keys[columns[n]]} {size[n]:+.1f} (day {first[n] + 1})" for n in order]
     more = len(columns) - len(order)

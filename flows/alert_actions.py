@@ -17,7 +17,7 @@ from monitoring.alerts.delivery import Outcome, attempt
 from monitoring.incidents import IncidentError
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_FAMILIES = ("data", "population", "catalogue", "model", "serving", "delivery")
+_FAMILIES = ("data", "population", "catalogue", "model", "serving", "delivery", "retraining")
 
 
 @dataclass(frozen=True)

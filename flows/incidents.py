@@ -8,6 +8,7 @@ from types import MappingProxyType
 from pydantic import JsonValue, TypeAdapter
 
 from infra.outbox import AlertRecord, IncidentRecord, Outbox
+from infra.retrains import Retrain
 from infra.settings import Settings
 from monitoring.alerts.alert import alert_of
 from monitoring.alerts.health import (
@@ -18,6 +19,7 @@ from monitoring.alerts.health import (
     channel_results,
     is_dead,
 )
+from monitoring.alerts.retraining import RETRAINING_FAMILY, RETRAINING_MODEL, retraining_result
 from monitoring.incidents import (
     Advance,
     Incident,
@@ -29,6 +31,7 @@ from monitoring.incidents import (
     incident_document,
     incident_from,
 )
+from monitoring.result import CheckResult
 from recmodels.errors import StoreError
 
 RESOLVED_DAYS = 30
@@ -45,8 +48,9 @@ def report_link(settings: Settings) -> str:
 
 
 def link_of(incident: Incident, settings: Settings) -> str:
-    """Return what a person opens about an incident: the report, or for a channel the control room."""
-    return settings.console_url if incident.family == DELIVERY_FAMILY else report_link(settings)
+    """Return what a person opens about an incident: the report, or where it is not about drift the control room."""
+    is_drift = incident.family not in {DELIVERY_FAMILY, RETRAINING_FAMILY}
+    return report_link(settings) if is_drift else settings.console_url
 
 
 def record_change(
@@ -155,15 +159,54 @@ def check_channels(
         if (state := states.get(name)) is not None
     ]
     seen += [ChannelHealth(name, problem=problem) for name, problem in problems.items()]
-    known = [one for one in outbox.incidents(resolved_after=now - timedelta(days=1)) if one.model == DELIVERY_MODEL]
-    before = [incident_from(record.document) for record in known]
-    results = channel_results(seen, before, now=now, config=health)
-    change = advance(
-        before, results, model=DELIVERY_MODEL, now=now, config=config, silences=silences_of(outbox, now=now)
-    )
     dead = {one.channel for one in seen if is_dead(one, now=now, config=health)}
     alive = [name for name in channels if name not in dead]
-    record_change(outbox, change, known, channels=alive or channels, link=link, now=now)
+    _update(
+        outbox,
+        DELIVERY_MODEL,
+        lambda before: channel_results(seen, before, now=now, config=health),
+        channels=alive or channels,
+        now=now,
+        link=link,
+        config=config,
+    )
+
+
+def check_retrains(
+    outbox: Outbox,
+    retrains: Sequence[Retrain],
+    channels: Sequence[str],
+    *,
+    now: datetime,
+    link: str,
+    config: IncidentConfig = IncidentConfig(),  # noqa: B008 - frozen
+) -> None:
+    """Open, update or resolve the incident of retraining itself.
+
+    Args:
+        outbox: Where alerts wait.
+        retrains: Every retrain, the newest first.
+        channels: The channels that are told.
+        now: The present.
+        link: What a person opens.
+        config: When an incident is.
+
+    Raises:
+        StoreError: The store cannot be used.
+    """
+    lasting = {record.incident_id for record in outbox.incidents()}
+    results = [
+        retraining_result(
+            one.retrain_id,
+            outcome=one.outcome,
+            words=one.words,
+            ended_at=one.ended_at,
+            is_wanted=not lasting.isdisjoint(one.incident_ids),
+        )
+        for one in retrains
+        if one.ended_at is not None
+    ]
+    _update(outbox, RETRAINING_MODEL, lambda _: results[:1], channels=channels, now=now, link=link, config=config)
 
 
 def find_incident(outbox: Outbox, start: str) -> IncidentRecord:
@@ -180,6 +223,24 @@ def find_incident(outbox: Outbox, start: str) -> IncidentRecord:
         names = ", ".join(one.incident_id for one in found[:5])
         raise IncidentError(f"{len(found)} incidents' ids begin with {start!r} ({names}): give more of it. {advice}")
     return found[0]
+
+
+def _update(
+    outbox: Outbox,
+    model: str,
+    judge: Callable[[Sequence[Incident]], Sequence[CheckResult]],
+    *,
+    channels: Sequence[str],
+    now: datetime,
+    link: str,
+    config: IncidentConfig,
+) -> None:
+    """Bring the incidents of Everfeed's own parts in line with what `judge` says, given those there are."""
+    known = [one for one in outbox.incidents(resolved_after=now - timedelta(days=1)) if one.model == model]
+    before = [incident_from(record.document) for record in known]
+    silences = silences_of(outbox, now=now)
+    change = advance(before, judge(before), model=model, now=now, config=config, silences=silences)
+    record_change(outbox, change, known, channels=channels, link=link, now=now)
 
 
 def _record(incident: Incident, before: IncidentRecord | None, *, now: datetime) -> IncidentRecord:

@@ -16,7 +16,7 @@ from flows.collect import MATURITY
 from flows.deliver import deliver
 from flows.drawing import DRAWN_DAYS, DRAWN_ROWS, Drawn, describe, draw_reports
 from flows.following import Decided, decide, follow
-from flows.incidents import RESOLVED_DAYS, record_change, report_link, silences_of
+from flows.incidents import RESOLVED_DAYS, check_retrains, record_change, report_link, silences_of
 from flows.observed import Window, read_served, read_window
 from flows.references import Monitored
 from flows.retrains import RetrainConfig, start_retrains
@@ -155,6 +155,7 @@ def open_incidents(judged: Judged, config: MonitorConfig, channels: Sequence[str
     )
     change = Advance(of_model.incidents, (*of_data.transitions, *of_model.transitions))
     record_change(home.outbox, change, known, channels=told, link=report_link(home.settings), now=now)
+    check_retrains(home.outbox, home.retrains.all(), told, now=now, link=home.settings.console_url)
     return tuple(incident.incident_id for incident in change.incidents if incident.state == "open")
 
 

@@ -5,12 +5,15 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 
 from monitoring.alerts.health import DELIVERY_FAMILY
+from monitoring.alerts.retraining import RETRAINING_FAMILY
 from monitoring.incident import Incident, Transition, TransitionKind, figure_of, finding_of
 from monitoring.result import Finding
 from recmodels.errors import EverfeedError
 
 _SHOWN = 5
 _CRITICAL = {"data", "serving", DELIVERY_FAMILY}
+_SUBJECTS = {DELIVERY_FAMILY: "alert delivery", RETRAINING_FAMILY: "retraining"}
+"""What incidents are about that are not of drift."""
 _USER_ID = re.compile(r"\b(user_?id)\s*=\s*[^\s,;\])]+", re.IGNORECASE)
 
 
@@ -122,9 +125,8 @@ def alert_of(transition: Transition, *, link: str = "") -> Alert:
 
 def subject_of(incident: Incident) -> str:
     """Return what an incident is about, the same as long as it lasts."""
-    if incident.family == DELIVERY_FAMILY:
-        return "alert delivery"
-    return f"{incident.family} drift" + (f" of {incident.model}" if incident.model else "")
+    drift = f"{incident.family} drift" + (f" of {incident.model}" if incident.model else "")
+    return _SUBJECTS.get(incident.family, drift)
 
 
 def _title(transition: Transition) -> str:

@@ -56,25 +56,44 @@ class Track:
         expected: Level that the series' own past predicts.
         spread: Day-to-day spread that it allows that day.
         residual: Deviation in spreads; NaN where not judged.
+        bounded: The same, each as bounded as what it may add to a sum.
         threshold: Sum that alarms.
         statistic: The larger of the two running sums.
-        mean_residual: Mean residual since the running deviation began.
         is_judged: The day was usable and the past long enough.
         is_learning: The day was usable, the past too short.
         is_alarm: The series is in alarm at the end of that day.
-        since: Number of the day on which the running deviation began.
+        since: Number of the day on which the running sum left zero, which is the change's first day at the earliest.
     """
 
     expected: Array
     spread: Array
     residual: Array
+    bounded: Array
     threshold: Array
     statistic: Array
-    mean_residual: Array
     is_judged: NDArray[np.bool_]
     is_learning: NDArray[np.bool_]
     is_alarm: NDArray[np.bool_]
     since: NDArray[np.int64]
+
+    def change(self, day: int, column: int) -> tuple[int, float]:
+        """Return the day on which the running deviation of a series most likely began, and the mean residual since.
+
+        A sum leaves zero on one day in six by chance, so that the deviation often seems to begin days before its cause.
+        Of the days since, the first one is where a step of unknown size explains the residuals best: the sum of n of
+        them, squared and divided by n, is largest.
+
+        Source: maximum likelihood of a change point where the level before it is known, Hinkley (1970), section 2.
+
+        Args:
+            day: Up to when is looked; the series is in alarm.
+            column: Number of the series.
+        """
+        days = np.arange(self.since[day, column], day + 1)
+        days = days[self.is_judged[days, column]]
+        tail = np.cumsum(self.bounded[days[::-1], column])[::-1]
+        best = int(np.argmax(tail**2 / np.arange(len(days), 0, -1)))
+        return int(days[best]), float(self.residual[days[best:], column].mean())
 
 
 @dataclass
@@ -82,8 +101,7 @@ class _Sums:
     """The running sums of S series, upwards in row 0 and downwards in row 1, and the side that is in alarm."""
 
     sums: Array  # (2, S)
-    total: Array  # (2, S) residuals since the sum left zero
-    bounded: Array  # (2, S) the same, each as bounded as what it adds
+    total: Array  # (2, S) residuals since the sum left zero, each as bounded as what it adds
     length: NDArray[np.int64]  # (2, S) judged days since then
     since: NDArray[np.int64]  # (2, S) the day it left zero
     side: NDArray[np.int64]  # (S,) row in alarm, or -1
@@ -91,9 +109,9 @@ class _Sums:
 
     @classmethod
     def start(cls, count: int) -> "_Sums":
-        sums, total, bounded = np.zeros((3, 2, count))
+        sums, total = np.zeros((2, 2, count))
         length, since = np.zeros((2, 2, count), dtype=np.int64)
-        return cls(sums, total, bounded, length, since, np.full(count, -1), np.zeros(count, dtype=np.int64))
+        return cls(sums, total, length, since, np.full(count, -1), np.zeros(count, dtype=np.int64))
 
     def step(self, residual: Array, threshold: Array, *, known: Array, day: int, config: CusumConfig) -> None:
         """Add a day; NaN leaves a series as it is. The level is known from `known` days."""
@@ -108,9 +126,8 @@ class _Sums:
         sums = np.where(ends, 0.0, np.where(judged, np.maximum(0.0, self.sums + gain), self.sums))
         begins = (self.sums == 0) & (sums > 0)
         self.since = np.where(begins, day, self.since)
-        self.total = np.where(begins, x, self.total + x)
         bounded = _tempered(x, threshold, config)
-        self.bounded = np.where(begins, bounded, self.bounded + bounded)
+        self.total = np.where(begins, bounded, self.total + bounded)
         self.length = np.where(begins, 1, self.length + judged)
         self.sums = sums
         raised = judged & ~in_alarm & (sums.max(axis=0) >= threshold)
@@ -128,16 +145,14 @@ class _Sums:
         """
         runs = self.sums > 0
         days = known + np.where(runs, self.length, 0)
-        level = np.where(runs, self.bounded, 0.0) / days
+        level = np.where(runs, self.total, 0.0) / days
         return np.asarray((x - level) * np.sqrt(days / (days + 1)), dtype=np.float64)
 
-    def largest(self) -> tuple[Array, NDArray[np.int64], Array]:
-        """Return sum, first day and signed mean residual of the side in alarm, else of the larger side, (S,) each."""
+    def largest(self) -> tuple[Array, NDArray[np.int64]]:
+        """Return the sum, and the day it left zero, of the side in alarm, else of the larger side, (S,) each."""
         row = np.where(self.side >= 0, self.side, self.sums.argmax(axis=0))[None]
-        total, length = (np.take_along_axis(one, row, axis=0)[0] for one in (self.total, self.length))
-        mean = np.where(row[0] == 0, 1.0, -1.0) * total / np.maximum(length, 1)
         sums, since = (np.take_along_axis(one, row, axis=0)[0] for one in (self.sums, self.since))
-        return sums, since.astype(np.int64), mean
+        return sums, since.astype(np.int64)
 
 
 def _tempered(residual: Array, threshold: Array, config: CusumConfig) -> Array:
@@ -189,8 +204,8 @@ def run(
         known = learned.days if config.distinct_days is None else np.full(count, float(config.distinct_days))
         sums.step(residual, threshold, known=known, day=d, config=config)
         track.expected[d], track.spread[d], track.residual[d] = expected, spread, residual
-        track.threshold[d] = threshold
-        track.statistic[d], track.since[d], track.mean_residual[d] = sums.largest()
+        track.bounded[d], track.threshold[d] = _tempered(residual, threshold, config), threshold
+        track.statistic[d], track.since[d] = sums.largest()
         track.is_judged[d], track.is_learning[d] = judged, usable[d] & ~learned.is_ready
         track.is_alarm[d] = sums.side >= 0
         past.push(usable[d] & (sums.side < 0), values[d], here, is_weekend=bool(weekend[d]))
@@ -198,7 +213,7 @@ def run(
 
 
 def _empty(days: int, count: int) -> Track:
-    expected, spread, residual, threshold, statistic, mean = np.zeros((6, days, count))
+    expected, spread, residual, bounded, threshold, statistic = np.zeros((6, days, count))
     judged, learning, alarm = np.zeros((3, days, count), dtype=bool)
     since = np.zeros((days, count), dtype=np.int64)
-    return Track(expected, spread, residual, threshold, statistic, mean, judged, learning, alarm, since)
+    return Track(expected, spread, residual, bounded, threshold, statistic, judged, learning, alarm, since)

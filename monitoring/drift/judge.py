@@ -75,8 +75,11 @@ class Judgement:
         value = float(series.values[day])
         judged = status in {Status.OK, Status.DRIFT}
         expected = series.unscaled(float(self.track.expected[day, column])) if judged else None
-        since = _midnight(self.figures.days[self.track.since[day, column]]) if status is Status.DRIFT else None
-        size = self._size(column, day, status)
+        size = float(self.track.residual[day, column]) if judged else None
+        since = None
+        if status is Status.DRIFT:
+            first, size = self.track.change(day, column)
+            since = _midnight(self.figures.days[first])
         seen = _seen(series, status, value=value, expected=expected, size=size, since=since, rows=series.rows[day])
         finding = None if since is None else _finding(series.family, seen)
         return CheckResult(
@@ -99,11 +102,6 @@ class Judgement:
         if self.track.is_learning[day, column]:
             return Status.LEARNING
         return Status.DRIFT if self.track.is_alarm[day, column] else Status.OK
-
-    def _size(self, column: int, day: int, status: Status) -> float | None:
-        if status is Status.DRIFT:
-            return float(self.track.mean_residual[day, column])
-        return float(self.track.residual[day, column]) if status is Status.OK else None
 
     def _details(self, column: int, day: int, *, judged: bool) -> dict[str, float]:
         rows = {

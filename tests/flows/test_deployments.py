@@ -55,7 +55,7 @@ class Schedules:
     def deployments(self) -> dict[str, dict[str, Any]]:
         """Return every deployment of the server by its flow's and its own name."""
         found = api(self.settings, "deployments/filter", {})
-        flows = {flow["id"]: flow["name"] for flow in api(self.settings, "flows/filter", {})}  # each is there before its own
+        flows = {flow["id"]: flow["name"] for flow in api(self.settings, "flows/filter", {})}  # later: each is there
         return {f"{flows[deployment['flow_id']]}/{deployment['name']}": deployment for deployment in found}
 
     def scheduled(self, name: str) -> list[str]:

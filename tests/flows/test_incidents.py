@@ -5,9 +5,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from flows.incidents import acknowledge_incident, check_channels, find_incident, record_change
+from flows.incidents import acknowledge_incident, check_channels, check_retrains, find_incident, record_change
 from infra.database import open_database
 from infra.outbox import AlertRecord, Fate, Outbox, Settlement
+from infra.retrains import Retrain
 from infra.settings import Settings
 from monitoring.incidents import IncidentConfig, IncidentError, advance, incident_from
 from monitoring.result import CheckResult, Status
@@ -139,3 +140,43 @@ def test_every_channel_is_told_when_all_are_dead(outbox):
     fail(outbox, at=NOW)
     check_channels(outbox, ["hook"], now=later(900), link="")
     assert keys(outbox, "hook") == ["1-opened", "1-opened"]
+
+
+def retrained(outcome: str, incident_id: str, *, at: datetime) -> Retrain:
+    return Retrain(
+        number=1,
+        retrain_id="2026-03-01-abc",
+        incident_ids=(incident_id,),
+        reason="drift",
+        learns_from=None,
+        requested_at=at,
+        started_at=at,
+        ended_at=at if outcome else None,
+        outcome=outcome,
+        version=None,
+        words="the lake holds no data yet.",
+    )
+
+
+def test_failed_retrain_is_told_once_and_over_when_the_next_one_ends_well(outbox):
+    run(outbox, DRIFT)
+    (cause,) = (one.incident_id for one in outbox.incidents())
+    check_retrains(outbox, [], ["log"], now=NOW, link="")
+    failed, running = retrained("failed", cause, at=NOW), retrained("", cause, at=later(60))
+    check_retrains(outbox, [failed], ["log"], now=later(10), link="http://console")
+    check_retrains(outbox, [running, failed], ["log"], now=later(70), link="http://console")
+    assert keys(outbox, "log") == ["1-opened", "1-opened"]  # of the drift, and of retraining
+    told = outbox.deliveries()[0].document
+    assert told["title"] == "Opened: retraining: the last retrain failed"
+    assert "Retrain 2026-03-01-abc failed at 2026-03-01 12:00 UTC: the lake holds no data yet." in told["text"]
+    check_retrains(outbox, [retrained("refused", cause, at=later(80)), failed], ["log"], now=later(90), link="")
+    assert keys(outbox, "log")[-1] == "2-resolved"
+
+
+def test_failed_retrain_is_over_when_the_drift_is(outbox):
+    run(outbox, DRIFT)
+    failed = retrained("failed", outbox.incidents()[0].incident_id, at=NOW)
+    check_retrains(outbox, [failed], ["log"], now=NOW, link="")
+    run(outbox, CALM, at=later(60))
+    check_retrains(outbox, [failed], ["log"], now=later(60), link="")
+    assert outbox.incidents() == []

@@ -86,10 +86,39 @@ def test_alarm_lasts_when_the_shift_lasts():
 def test_first_day_and_mean_are_of_the_running_deviation_when_in_alarm():
     track = after_past(0, 0, 3.5, 4, 3)
     assert track.is_alarm[12, 0]
-    assert track.since[12, 0] == 10
-    assert track.mean_residual[12, 0] == pytest.approx(3.5)
+    assert track.change(12, 0) == (10, pytest.approx(3.5))
     falling = after_past(0, 0, -3.5, -4, -3)
-    assert falling.mean_residual[12, 0] == pytest.approx(-3.5)
+    assert falling.change(12, 0) == (10, pytest.approx(-3.5))
+
+
+@pytest.mark.parametrize(
+    ("deviations", "first", "size"),
+    [
+        ((0, 1.3, 6, 7), 10, 6.5),  # the day before left zero by chance
+        ((0, -1.3, -6, -7), 10, -6.5),
+        ((2, 2.5, 3, 3), 8, 2.625),  # a slow beginning belongs to it
+        ((1.6, 1.7, 7.5, 1.7, 1.8, 1.7), 8, 16 / 6),  # and one odd day is not the beginning
+        ((1.3, np.nan, 9), 10, 9.0),  # nor does a day without a value count
+    ],
+)
+def test_change_began_where_one_step_explains_most(deviations, first, size):
+    track = after_past(*deviations)
+    last = len(PAST) + len(deviations) - 1
+    assert track.is_alarm[last, 0]
+    assert track.change(last, 0) == (first, pytest.approx(size))
+
+
+def test_change_is_found_on_its_day_more_often_than_by_the_day_the_sum_left_zero():
+    rng = np.random.default_rng(0)
+    deviations = rng.normal(size=(20, 400))
+    deviations[12:] += 4
+    track = judge(np.concatenate([np.tile(np.asarray(PAST)[:, None], 400), 10 + deviations * SPREAD]))
+    shifted = len(PAST) + 12
+    first = track.is_alarm[shifted:].argmax(axis=0) + shifted
+    columns = np.flatnonzero(track.is_alarm[first, np.arange(400)] & ~track.is_alarm[:shifted].any(axis=0))
+    found = np.array([track.change(first[column], column)[0] for column in columns])
+    assert (found == shifted).mean() >= 0.9
+    assert (track.since[first[columns], columns] == shifted).mean() <= 0.8
 
 
 def test_state_stays_when_a_day_cannot_be_judged():
