@@ -22,7 +22,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(COVERAGE)
 
 mutants: $(STAMP)
-	$(BIN)/python -m pytest --full -n 2 tests/mutants
+	$(BIN)/python -m pytest --full tests/mutants
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

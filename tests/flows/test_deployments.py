@@ -137,17 +137,11 @@ def test_a_retrain_runs_once_as_a_run_of_its_deployment_when_it_was_asked_for(sc
     assert run["parameters"]["retrain_id"] == asked.retrain_id
 
 
-def test_a_deployment_of_an_earlier_version_is_gone_when_the_process_is_started_again(schedules: Schedules) -> None:
-    flow = schedules.deployments()["deliver/by-hand"]["flow_id"]
-    api(schedules.settings, "deployments/", {"name": "every-5-minutes", "flow_id": flow})
-    assert "deliver/every-5-minutes" in schedules.deployments()
-    schedules.stop()
-    schedules.start()
-    assert schedules.deployments().keys() == WHOLE
-
-
-def test_a_pause_holds_when_the_process_is_started_again(schedules: Schedules) -> None:
+def test_a_pause_holds_and_an_earlier_version_is_gone_when_the_process_is_started_again(schedules: Schedules) -> None:
     settings = schedules.settings
+    flow = schedules.deployments()["deliver/by-hand"]["flow_id"]
+    api(settings, "deployments/", {"name": "every-5-minutes", "flow_id": flow})  # as a version before this one did
+    assert schedules.deployments().keys() == {*WHOLE, "deliver/every-5-minutes"}
     daily, look = (schedules.deployments()[name] for name in ("daily/daily", "look/every-5-minutes"))
     place = f"deployments/{look['id']}/schedules/{look['schedules'][0]['id']}"
     api(settings, f"deployments/{daily['id']}/pause_deployment")
@@ -156,6 +150,7 @@ def test_a_pause_holds_when_the_process_is_started_again(schedules: Schedules) -
     assert [d["paused"] for name, d in schedules.deployments().items() if name in CRONS].count(True) == 1
     schedules.start()
     found = schedules.deployments()
+    assert found.keys() == WHOLE
     assert {name: found[name]["paused"] for name in CRONS} == {name: name == "daily/daily" for name in CRONS}
     active = {name: [schedule["active"] for schedule in found[name]["schedules"]] for name in CRONS}
     assert active == {name: [name != "look/every-5-minutes"] for name in CRONS}

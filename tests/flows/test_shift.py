@@ -71,7 +71,8 @@ def test_alert_reaches_the_webhook_and_the_log_with_the_same_key(shifted):
     found, received, logged = shifted
     assert found.delivered == ("log", "webhook")
     assert [alert["key"] for alert in received] == [alert["key"] for alert in logged]
-    assert any("item_concentration" in alert["text"] or alert["figure"] == "item_concentration" for alert in received)
+    assert {alert["figure"].partition("[")[0] for alert in received} <= set(found.drifted)
+    assert any("chance that two events share their item" in alert["text"] for alert in received)
 
 
 def test_report_is_drawn_and_asks_nothing_from_outside(shifted):

@@ -1,11 +1,14 @@
 """Every hand-made fault fails a test. The faults are tried in copies of the tree, two at a time."""
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Queue
@@ -28,6 +31,35 @@ class Trial:
     output: str
 
 
+@dataclass(frozen=True)
+class Tree:
+    """A copy of the tree, and the process that runs its tests."""
+
+    path: Path
+    runner: "subprocess.Popen[str]"
+
+    def run_tests(self, *tests: str, is_mutated: bool) -> Trial:
+        """Run test files; bytecode is kept of the sound code alone."""
+        log = self.path.with_suffix(".log")
+        order = {"tree": str(self.path), "tests": tests, "output": str(log), "is_written": not is_mutated}
+        assert self.runner.stdin is not None
+        assert self.runner.stdout is not None
+        self.runner.stdin.write(json.dumps(order) + "\n")
+        self.runner.stdin.flush()
+        return Trial(int(self.runner.stdout.readline()), log.read_text()[-3000:])
+
+    def try_mutant(self, mutant: Mutant) -> Trial:
+        path = self.path / mutant.file
+        sound, written = path.read_text(), path.stat().st_mtime_ns
+        try:
+            path.write_text(sound.replace(mutant.original, mutant.replacement))
+            os.utime(path, ns=(0, 0))  # a time of its own, so that bytecode of the sound file is never taken for it
+            return self.run_tests(mutant.test, is_mutated=True)
+        finally:
+            path.write_text(sound)
+            os.utime(path, ns=(written, written))
+
+
 def copy_tree(target: Path) -> Path:
     target.mkdir()
     for name in COPIED:
@@ -38,28 +70,13 @@ def copy_tree(target: Path) -> Path:
     return target
 
 
-def run_tests(tree: Path, *tests: str, is_mutated: bool) -> Trial:
-    """Run test files from a tree; bytecode is kept of the sound code alone."""
-    environment = os.environ | {"PYTHONPATH": str(tree), "OMP_NUM_THREADS": "1"}
-    if is_mutated:
-        environment["PYTHONDONTWRITEBYTECODE"] = "1"
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
-    done = subprocess.run(command, cwd=tree, env=environment, capture_output=True, text=True, check=False)
-    return Trial(done.returncode, done.stdout[-3000:] + done.stderr[-1000:])
-
-
-def try_mutant(mutant: Mutant, trees: "Queue[Path]") -> Trial:
-    tree = trees.get()
-    path = tree / mutant.file
-    sound, written = path.read_text(), path.stat().st_mtime_ns
-    try:
-        path.write_text(sound.replace(mutant.original, mutant.replacement))
-        os.utime(path, ns=(0, 0))  # a time of its own, so that bytecode of the sound file is never taken for it
-        return run_tests(tree, mutant.test, is_mutated=True)
-    finally:
-        path.write_text(sound)
-        os.utime(path, ns=(written, written))
-        trees.put(tree)
+@contextmanager
+def opened(path: Path) -> Iterator[Tree]:
+    command = [sys.executable, "-P", str(ROOT / "tests" / "mutants" / "forked.py")]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    runner = subprocess.Popen(command, cwd=ROOT, env=os.environ | {"OMP_NUM_THREADS": "1"}, text=True, **pipes)
+    with runner:
+        yield Tree(path, runner)
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +89,23 @@ def trials(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     ]
     folder = tmp_path_factory.mktemp("mutants")
     first = copy_tree(folder / "tree0")
-    sound = run_tests(first, *sorted({mutant.test for mutant in chosen}), is_mutated=False)
+    with opened(first) as tree:
+        sound = tree.run_tests(*sorted({mutant.test for mutant in chosen}), is_mutated=False)
     assert sound.exit_code == 0, f"the tests fail without any fault:\n{sound.output}"
-    trees: Queue[Path] = Queue()
-    trees.put(first)
-    for number in range(1, WORKERS):
-        trees.put(shutil.copytree(first, folder / f"tree{number}"))
-    with ThreadPoolExecutor(WORKERS) as pool:
-        return dict(zip([m.name for m in chosen], pool.map(lambda m: try_mutant(m, trees), chosen), strict=True))
+    paths = [first, *(Path(shutil.copytree(first, folder / f"tree{number}")) for number in range(1, WORKERS))]
+    with ExitStack() as stack, ThreadPoolExecutor(WORKERS) as pool:
+        trees: Queue[Tree] = Queue()
+        for path in paths:
+            trees.put(stack.enter_context(opened(path)))
+
+        def attempt(mutant: Mutant) -> Trial:
+            tree = trees.get()
+            try:
+                return tree.try_mutant(mutant)
+            finally:
+                trees.put(tree)
+
+        return dict(zip([mutant.name for mutant in chosen], pool.map(attempt, chosen), strict=True))
 
 
 @pytest.mark.slow
