@@ -3,14 +3,15 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
+PIP_FLAGS := --quiet --disable-pip-version-check --no-compile
 
 .PHONY: install demo test mutants lint types contracts check clean
 
 $(STAMP): pyproject.toml infra/constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@# torch first and by its exact version, so that the resolver settles on one build of it
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt torch==2.13.0
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c infra/constraints.txt -e '.[dev]'
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c infra/constraints.txt torch==2.13.0
+	$(BIN)/python -m pip install $(PIP_FLAGS) -c infra/constraints.txt -e '.[dev]'
 	@touch $@
 
 install: $(STAMP)

@@ -1,6 +1,7 @@
-"""Runs test files, each in a process forked from one that has imported the libraries: starting takes longer than testing.
+"""Runs test files, each in a process forked from one that has imported the libraries, which takes longer than testing.
 
-Run as a script, so that it knows nothing of the project, it reads one order a line (JSON) and answers with an exit code.
+It is run as a script, so that it knows nothing of the project. It reads an order a line (JSON) and answers with an exit
+code.
 """
 
 import importlib
@@ -49,7 +50,7 @@ def _run(tree: str, tests: list[str], output: str, *, is_written: bool) -> None:
     code: int = pytest.ExitCode.INTERNAL_ERROR
     try:
         code = pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-W", _IMPORTED, *tests])
-    except Exception:  # as an exit code of its own: 1 would say that a test failed
+    except Exception:  # noqa: BLE001 - as an exit code of its own: 1 would say that a test failed
         traceback.print_exc()
     sys.stdout.flush()
     sys.stderr.flush()
