@@ -117,11 +117,23 @@ def unless_too_late(origin: Origin, parent: "Manifest", *, train_until: datetime
         parent: Manifest of its bundle.
         train_until: End of the new training part.
     """
+    late = too_late(origin.parent, parent, train_until=train_until)
+    return _from_scratch(late) if late else origin
+
+
+def too_late(digest: str, parent: "Manifest", *, train_until: datetime) -> str:
+    """Return why a bundle cannot be gone on from: it has learned from what judges the new model. Empty if it has not.
+
+    Args:
+        digest: Of the bundle.
+        parent: Its manifest.
+        train_until: End of the new training part.
+    """
     if parent.trained_until < train_until:
-        return origin
-    return _from_scratch(
-        f"the champion {origin.parent[:12]} has learned from events up to {parent.trained_until:%Y-%m-%d %H:%M}, the "
-        f"new training part ends {train_until:%Y-%m-%d %H:%M}, and what follows is to judge it"
+        return ""
+    return (
+        f"bundle {digest[:12]} has learned from events up to {parent.trained_until:%Y-%m-%d %H:%M}; the new training "
+        f"part ends {train_until:%Y-%m-%d %H:%M}, and what follows is to judge the model"
     )
 
 

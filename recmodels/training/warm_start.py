@@ -13,7 +13,7 @@ from recmodels.data.splits import TrainPart
 from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
 from recmodels.errors import TrainingError
 from recmodels.layers.item_table import ItemTable
-from recmodels.lineage import WarmStartReport
+from recmodels.lineage import WarmStartReport, too_late
 from recmodels.models._gradient import GradientModel
 from recmodels.recipe import Recipe
 from recmodels.retrieval.newcomers import Newcomers, attach, group_vectors
@@ -141,12 +141,8 @@ def _check_recipe(model: GradientModel, parent: Bundle, recipe: Recipe) -> None:
 
 
 def _check_time(parent: Bundle, part: TrainPart) -> None:
-    if parent.manifest.trained_until >= part.train_until:
-        raise TrainingError(
-            f"bundle {parent.digest[:12]} has learned from events up to {parent.manifest.trained_until:%Y-%m-%d %H:%M}"
-            f"; the new training part ends {part.train_until:%Y-%m-%d %H:%M}, and what follows is to judge the model. "
-            f"{_FROM_SCRATCH}, or choose a later cutoff."
-        )
+    if late := too_late(parent.digest, parent.manifest, train_until=part.train_until):
+        raise TrainingError(f"{late}. {_FROM_SCRATCH}, or choose a later cutoff.")
 
 
 def _check_shapes(

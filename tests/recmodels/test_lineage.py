@@ -76,7 +76,7 @@ def test_a_parent_that_saw_what_judges_the_model_is_left_when_the_cutoff_is_not_
     known = Origin(CHAMPION, "from the champion")
     found = unless_too_late(known, a_manifest(), train_until=CUTOFF + timedelta(days=days))
     assert found.parent == parent
-    assert ("what follows is to judge it" in found.words) == (parent == "")
+    assert ("what follows is to judge the model" in found.words) == (parent == "")
 
 
 def test_a_report_counts_items_in_words():
