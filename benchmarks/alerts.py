@@ -15,17 +15,16 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from benchmarks.alert_sinks import Faults, Sink, http_sink
 from benchmarks.alert_worlds import FAMILIES, START, steps, write_transitions
+from benchmarks.table import Figure, report
 from flows.sending import SendConfig, senders_of
 from infra.database import open_database
 from infra.outbox import Outbox
@@ -37,25 +36,6 @@ from monitoring.result import CheckResult, Status
 SEED = 20261122
 MISBEHAVING = Faults(error=0.02, limited=0.01, busy=0.001, cut_before=0.005, cut_after=0.005, hang=0.002, slow=0.01)
 _ROOT = Path(__file__).parent.parent
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        figure: What was measured.
-        target: What it should be.
-        measured: What it is.
-        holds: Whether the target is met; None where none was set.
-        note: How it was measured.
-    """
-
-    figure: str
-    target: str
-    measured: str
-    holds: bool | None
-    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -354,19 +334,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures = list(measure(is_quick=options.quick, outage_seconds=seconds))
     took = f"{time.monotonic() - began:.0f} s, {time.process_time() - cpu:.0f} s of CPU without the senders"
     figures.append(Figure("this run", "-", took, None, f"load {os.getloadavg()[0]:.1f}"))
-    if options.json:
-        print(json.dumps([asdict(figure) for figure in figures], indent=1))
-    else:
-        _print(figures)
-    return 0 if all(figure.holds is not False for figure in figures) else 1
-
-
-def _print(figures: Sequence[Figure]) -> None:
-    table = Table("figure", "target", "measured", "holds", "note")
-    for one in figures:
-        holds = {True: "yes", False: "NO", None: ""}[one.holds]
-        table.add_row(one.figure, one.target, one.measured, holds, one.note)
-    Console(width=200).print(table)
+    return report(figures, as_json=options.json)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from benchmarks.canary_worlds import World, simulate
+from benchmarks.table import Figure
 from monitoring.canary import CanaryConfig
 from monitoring.canary.reading import guardrail_log_e, is_alarm, read, sample_ratio_log_e
 
@@ -115,17 +116,6 @@ def _split_only(scenario: Scenario, split: float, rng: np.random.Generator) -> R
 
 def _first(clock: np.ndarray, is_true: np.ndarray) -> float | None:
     return float(clock[np.argmax(is_true)]) if np.any(is_true) else None
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table."""
-
-    figure: str
-    target: str
-    measured: str
-    holds: bool
-    note: str
 
 
 Results = dict[str, Sequence[Rollout]]

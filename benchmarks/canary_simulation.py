@@ -10,7 +10,7 @@ import json
 import sys
 import zlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
@@ -19,8 +19,9 @@ import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from benchmarks.canary_figures import FIGURES, SCENARIOS, Figure, Rollout, roll_out
+from benchmarks.canary_figures import FIGURES, SCENARIOS, Rollout, roll_out
 from benchmarks.canary_worlds import CLICKS_A, CLICKS_B
+from benchmarks.table import Figure, report
 from monitoring.canary import GUARDRAILS, Action, ArmUnits, CanaryConfig, Evidence, judge
 
 SEED = 20261121
@@ -41,12 +42,9 @@ def main(arguments: list[str] | None = None) -> int:
     repetitions = 1000 if options.full else options.repetitions
     state = options.state or (DEFAULT_STATE if options.full else None)
     figures = measure(repetitions, state=state)
-    if options.json:
-        print(json.dumps([asdict(figure) for figure in figures], indent=1))
-    else:
-        print(_table(figures))
-        print(f"\n{repetitions} repetitions of the long rollouts, more of the short ones, seed {SEED}.")
-    return 0 if all(figure.holds for figure in figures) else 1
+    if not options.json:
+        print(f"{repetitions} repetitions of the long rollouts, more of the short ones, seed {SEED}.\n")
+    return report(figures, as_json=options.json)
 
 
 def measure(repetitions: int, *, state: Path | None = None) -> list[Figure]:
@@ -157,14 +155,6 @@ def _append_state(state: Path | None, key: str, rollouts: list[Rollout]) -> None
     values = [[r.rolled_back_at, r.rule, r.promoted_at] for r in rollouts]
     with state.open("a") as file:
         file.write("\n" + json.dumps({"key": key, "rollouts": values}))  # whatever the line before was cut off at
-
-
-def _table(figures: list[Figure]) -> str:
-    lines = ["| what | target | measured | holds | note |", "|---|---|---|---|---|"]
-    for figure in figures:
-        holds = "yes" if figure.holds else "**no**"
-        lines.append(f"| {figure.figure} | {figure.target} | {figure.measured} | {holds} | {figure.note} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,8 @@ held to them.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track as progress_of
-from rich.table import Table
 
 from benchmarks.drift_replay import replay
 from benchmarks.drift_worlds import EVENT_DAYS, FAULT_DAY, FAULTS, LEARNING, NOISE, ROWS, event_table, item_table, noise
+from benchmarks.table import Figure, report
 from monitoring.drift.checks import schema as schema_check
 from monitoring.drift.cusum import CusumConfig, Track, run
 from monitoring.drift.figures import daily_figures
@@ -33,25 +31,6 @@ STABLE_DAYS = 100
 SHIFT_DAYS = 12
 CONFIG = CusumConfig()
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Figure:
-    """One line of the table.
-
-    Attributes:
-        figure: What was measured.
-        target: What it should be.
-        measured: What it is.
-        holds: Whether the target is met; None where none was set.
-        note: How it was measured.
-    """
-
-    figure: str
-    target: str
-    measured: str
-    holds: bool | None
-    note: str = ""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -68,11 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     figures = list(measure(runs=runs, tables=tables, seed=options.seed))
     if options.movielens is not None:
         figures += [Figure(line.figure, "-", line.measured, None, line.note) for line in replay(options.movielens)]
-    if options.json:
-        print(json.dumps([asdict(figure) for figure in figures], indent=1))
-    else:
-        _print(figures)
-    return 0 if all(figure.holds is not False for figure in figures) else 1
+    return report(figures, as_json=options.json)
 
 
 def measure(*, runs: int, tables: int, seed: int = DEVELOPMENT_SEED) -> Iterator[Figure]:
@@ -214,14 +189,6 @@ def _delay_line(name: str, days: Floats, *, by: int | None, note: str) -> Figure
 
 def _progress(numbers: range, words: str) -> Iterator[int]:
     yield from progress_of(numbers, description=f"{words:44}", console=Console(stderr=True), transient=True)
-
-
-def _print(figures: list[Figure]) -> None:
-    table = Table("figure", "target", "measured", "holds", "note")
-    for figure in figures:
-        holds = "-" if figure.holds is None else "yes" if figure.holds else "NO"
-        table.add_row(figure.figure, figure.target, figure.measured, holds, figure.note)
-    Console(width=200).print(table)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 from benchmarks import canary_simulation
 from benchmarks.canary_figures import SCENARIOS, Rollout, Scenario, roll_out
 from benchmarks.canary_worlds import World, _increments, simulate
+from benchmarks.table import Figure
 from monitoring.canary.ratio import moments
 
 
@@ -90,4 +91,4 @@ def test_interrupted_run_goes_on_where_it_was(tmp_path, monkeypatch, capsys):
 def _count(results):
     rollouts = results["errors_100"]
     mean = np.mean([rollout.rolled_back_at for rollout in rollouts])
-    return canary_simulation.Figure("rollouts", "150", f"{len(rollouts)} {mean}", len(rollouts) == 150, "")
+    return Figure("rollouts", "150", f"{len(rollouts)} {mean}", len(rollouts) == 150, "")
