@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select
 
-from infra.database import to_microseconds
-from infra.event_records import Outcome, OutcomeReceipt, Rejection, ServedRequest, outcomes, requests
+from infra.database import from_microseconds, to_microseconds
+from infra.event_records import Outcome, OutcomeReceipt, Rejection, ServedRequest, Visit, outcomes, requests
 from recmodels.data import schema
 
 OUTCOME_KINDS: Final = frozenset({*schema.FEEDBACK_COLUMNS, schema.WATCH_SECONDS})
@@ -132,6 +132,16 @@ def slates(connection: Connection, events: Sequence[Outcome]) -> dict[str, Slate
             copied = {name: getattr(row, name) for name in _COPIED_COLUMNS} | {"requested_at": row.timestamp}
             slates[row.request_id] = Slate(items, copied)
     return slates
+
+
+def visits(connection: Connection, request_ids: Iterable[str]) -> dict[str, Visit]:
+    """Return the visit behind each request id that is known."""
+    columns = [requests.c[name] for name in ("request_id", "user_key", "surface", "timestamp", "origin")]
+    return {
+        row.request_id: Visit(row.user_key, row.surface, from_microseconds(row.timestamp), row.origin)
+        for chunk in chunks(request_ids)
+        for row in connection.execute(select(*columns).where(requests.c.request_id.in_(chunk)))
+    }
 
 
 def counted(connection: Connection, events: Sequence[Outcome]) -> set[tuple[str, str, str]]:

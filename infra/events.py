@@ -1,16 +1,16 @@
 """What was served and what came of it, on the way to the lake: durable when acknowledged, counted once, moved once."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import Connection, select
 
-from infra.database import Database, from_microseconds
+from infra.database import Database
 from infra.event_drain import forget_batch, next_batch, waiting_events
 from infra.event_figures import rollout_figures
-from infra.event_intake import chunks, counted, known_events, request_row, sift, slates
+from infra.event_intake import chunks, counted, known_events, request_row, sift, slates, visits
 from infra.event_records import (
     ArmFigures,
     Drained,
@@ -70,21 +70,21 @@ class EventStore:
         Only the first outcome of a kind on an item of a request counts in `arm_units`; later ones are kept, but move no
         verdict. An event whose request or item was never served is rejected with the reason.
         """
-        return self.append_reports([events])[0]
-
-    def append_reports(self, reports: Sequence[Sequence[Outcome]]) -> list[OutcomeReceipt]:
-        """Keep the feedback of several clients in one transaction, as `append_outcomes` does for one.
-
-        Returns:
-            What became of each report, in order.
-        """
-        with self._database.begin(lock="outcomes") as connection:
-            return self._insert_reports(connection, reports)
+        return self.append_group([], [events])[0]
 
     def append_group(
-        self, served: Sequence[ServedRequest], reports: Sequence[Sequence[Outcome]]
+        self,
+        served: Sequence[ServedRequest],
+        reports: Sequence[Sequence[Outcome]],
+        *,
+        learn: Callable[[Connection, Sequence[Outcome]], object] | None = None,
     ) -> list[OutcomeReceipt]:
         """Keep answers and then feedback, which may be about them, in one transaction: one wait for the disk.
+
+        Args:
+            served: The answers.
+            reports: The feedback of each client.
+            learn: Called in the same transaction with the feedback that was not rejected, kept now or before.
 
         Returns:
             What became of each report, in order.
@@ -94,7 +94,11 @@ class EventStore:
             return []
         with self._database.begin(lock="outcomes") as connection:
             self._insert_requests(connection, served)
-            return self._insert_reports(connection, reports)
+            receipts = self._insert_reports(connection, reports)
+            if learn is not None:
+                refused = {rejection.event_id for receipt in receipts for rejection in receipt.rejected}
+                learn(connection, [event for event in chain.from_iterable(reports) if event.event_id not in refused])
+        return receipts
 
     def _insert_requests(self, connection: Connection, served: Sequence[ServedRequest]) -> int:
         names = {request.user_key: request.user_id for request in served if request.user_id}
@@ -180,15 +184,8 @@ class EventStore:
 
     def visits(self, request_ids: Iterable[str]) -> dict[str, Visit]:
         """Return the visit behind each request id that is known."""
-        query = select(
-            requests.c.request_id, requests.c.user_key, requests.c.surface, requests.c.timestamp, requests.c.origin
-        )
         with self._database.read() as connection:
-            return {
-                row.request_id: Visit(row.user_key, row.surface, from_microseconds(row.timestamp), row.origin)
-                for chunk in chunks(request_ids)
-                for row in connection.execute(query.where(requests.c.request_id.in_(chunk)))
-            }
+            return visits(connection, request_ids)
 
     def recent_users(self, limit: int) -> list[str]:
         """Return the keys of the users who were served last, the newest first; at most `limit`."""

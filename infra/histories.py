@@ -89,6 +89,11 @@ class HistoryStore:
         """
         if not events:
             return 0
+        with self._database.begin() as connection:
+            return self.add(connection, events)
+
+    def add(self, connection: Connection, events: Sequence[HistoryEvent]) -> int:
+        """Add events within a transaction of somebody else's, and return how many were new."""
         rows = [
             {
                 "user_key": event.user_key,
@@ -99,9 +104,8 @@ class HistoryStore:
             }
             for tie, event in enumerate(events)
         ]
-        with self._database.begin() as connection:
-            added = self._database.insert_new_plain(connection, histories, rows)
-            self._trim(connection, {event.user_key for event in events})
+        added = self._database.insert_new_plain(connection, histories, rows)
+        self._trim(connection, {event.user_key for event in events})
         return added
 
     def last(self, user_key: str, *, limit: int) -> UserHistory:

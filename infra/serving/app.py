@@ -52,7 +52,7 @@ def create_app(
         clock: Tells the time of answers and feedback.
     """
     events, histories, takedowns = EventStore(database), HistoryStore(database), TakedownStore(database)
-    log = EventLog(events, Clicks(events, histories))
+    log = EventLog(events, Clicks(histories))
     segments = SegmentStore(database)
     gateway = Gateway(histories, log, ShadowStore(database), user_secret=user_secret, clock=clock)
     endpoints = Endpoints(gateway, takedowns, segments, token=token, version=service_version(), shared=shared)

@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 
-from infra.events import EventStore, Outcome
+from sqlalchemy import Connection
+
+from infra.event_intake import visits
+from infra.events import Outcome
 from infra.histories import HistoryEvent, HistoryStore
 from recmodels.data.schema import CLICKED, ORIGIN_EVENT
 
@@ -11,16 +14,14 @@ class Clicks:
     """Adds clicked items to histories; replayed traffic adds nothing.
 
     Args:
-        events: Knows whom a request was answered to.
         histories: Where the items go.
     """
 
-    def __init__(self, events: EventStore, histories: HistoryStore) -> None:
-        self._events = events
+    def __init__(self, histories: HistoryStore) -> None:
         self._histories = histories
 
-    def learn(self, outcomes: Sequence[Outcome]) -> int:
-        """Add the clicked items among outcomes that were kept, now or before.
+    def learn(self, connection: Connection, outcomes: Sequence[Outcome]) -> int:
+        """Add the clicked items among outcomes that are kept, in the transaction that keeps them.
 
         The time of an added event is that of the answer, which a repeated report cannot change: a report that is sent
         again after a crash completes what is missing and adds nothing twice.
@@ -34,11 +35,10 @@ class Clicks:
         clicked = [event for event in outcomes if event.kind == CLICKED and event.value > 0]
         if not clicked:
             return 0
-        visits = self._events.visits(event.request_id for event in clicked)
-        return self._histories.append(
-            [
-                HistoryEvent(visit.user_key, event.item_id, visit.timestamp, visit.surface)
-                for event in clicked
-                if (visit := visits.get(event.request_id)) is not None and visit.origin == ORIGIN_EVENT
-            ]
-        )
+        known = visits(connection, (event.request_id for event in clicked))
+        seen = [
+            HistoryEvent(visit.user_key, event.item_id, visit.timestamp, visit.surface)
+            for event in clicked
+            if (visit := known.get(event.request_id)) is not None and visit.origin == ORIGIN_EVENT
+        ]
+        return self._histories.add(connection, seen) if seen else 0

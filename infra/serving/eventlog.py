@@ -152,8 +152,8 @@ class EventLog:
     def _write(self, served: list[ServedRequest], reports: list[_Report]) -> None:
         """Write a group at once; where that fails, piece by piece, so that no report spoils the rest."""
         try:
-            receipts = self._events.append_group(served, [report.outcomes for report in reports])
-            self._learn(reports, receipts)
+            outcomes = [report.outcomes for report in reports]
+            receipts = self._events.append_group(served, outcomes, learn=self._clicks.learn)
         except Exception as error:  # noqa: BLE001 - a door: whatever the store says, the rows must not be lost
             _log.warning("a group is written piece by piece rows=%d problem=%r", len(served) + len(reports), error)
             self._write_served(served)
@@ -182,17 +182,11 @@ class EventLog:
 
     def _write_report(self, report: _Report) -> None:
         try:
-            receipts = self._events.append_reports([report.outcomes])
-            self._learn([report], receipts)
+            receipts = self._events.append_group([], [report.outcomes], learn=self._clicks.learn)
         except Exception as error:  # noqa: BLE001 - a door: the waiting client gets the error, the thread goes on
             report.resolve(error)
         else:
             report.resolve(receipts[0])
-
-    def _learn(self, reports: list[_Report], receipts: list[OutcomeReceipt]) -> None:
-        refused = {rejection.event_id for receipt in receipts for rejection in receipt.rejected}
-        kept = (event for report in reports for event in report.outcomes if event.event_id not in refused)
-        self._clicks.learn(list(kept))
 
     def _count(self, served: list[ServedRequest]) -> None:
         if served:

@@ -126,7 +126,7 @@ def test_feedback_finds_the_answers_of_its_own_group_and_neither_is_kept_when_th
 def test_reports_share_what_is_known_when_they_come_together(store: EventStore, now: datetime) -> None:
     store.append_requests([_request(1, at=now)])
     first = [_click("e1", 1, "i1", at=now)]
-    receipts = store.append_reports([first, [*first, _click("e2", 1, "i2", at=now)], []])
+    receipts = store.append_group([], [first, [*first, _click("e2", 1, "i2", at=now)], []])
     assert [(receipt.accepted, receipt.duplicates) for receipt in receipts] == [(1, 0), (1, 1), (0, 0)]
 
 

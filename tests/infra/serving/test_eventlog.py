@@ -37,7 +37,7 @@ def clicked(number: int) -> Outcome:
 
 def make(home: Home, **options: int) -> EventLog:
     events = EventStore(home.database)
-    return EventLog(events, Clicks(events, HistoryStore(home.database)), **options)
+    return EventLog(events, Clicks(HistoryStore(home.database)), **options)
 
 
 @pytest.fixture

@@ -96,13 +96,13 @@ def test_a_model_that_keeps_failing_is_left_alone_and_tried_again(model: LoadedM
         raise RuntimeError("bad weights")
 
     bad = with_scorer(model, tmp_path, fail, inline=True)
-    bad.breaker.pause_seconds = 0.05
+    bad.breaker.pause_seconds = 0.5
 
     reasons = [rank(bad).fallback_reason for _ in range(8)]
 
     assert reasons == ["error"] * 5 + ["paused"] * 3
     assert len(calls) == 5
-    time.sleep(0.06)
+    time.sleep(0.55)
     assert rank(bad).fallback_reason == "error"
     assert bad.breaker.state(time.monotonic()) is BreakerState.OPEN
 

@@ -241,7 +241,7 @@ def test_infinite_scores_are_found_before_a_user_meets_the_challenger(home: Home
 
 def test_the_answer_is_out_before_its_comparison_is_offered(model: LoadedModel, home: Home) -> None:
     events, histories = EventStore(home.database), HistoryStore(home.database)
-    log = EventLog(events, Clicks(events, histories))
+    log = EventLog(events, Clicks(histories))
     gateway = Gateway(histories, log, ShadowStore(home.database), user_secret=b"s")
     slot = Slot(ModelReference(model.digest, 1), model)
     serving = Serving(slot.reference, slot.reference, salt="a salt", rollout_id="rollout-1", state="shadow")
