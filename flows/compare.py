@@ -19,6 +19,7 @@ from recmodels.evaluation import plots
 from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.contest import Contender, Contest, contest
 from recmodels.evaluation.record import Evaluation
+from recmodels.manifest import verify
 from recmodels.recipe import Recipe, parse_recipe
 
 _RECIPE: Final = "recipe.json"
@@ -161,8 +162,16 @@ def _measured_anew(
     snapshot = snapshot_of(home, name=held.name, is_order_only=held.is_order_only)
     recipe: Recipe = contenders[0].recipe
     split = read_split(home, snapshot, recipe)
+    judged_from = split.validation_until if recipe.split.kind == "time" else None
     return tuple(
-        Contender(one.name, evaluate_bundle(home, run.tags[_BUNDLE_TAG], recipe, split), recipe, snapshot.fingerprint)
+        Contender(
+            name=one.name,
+            evaluation=evaluate_bundle(home, run.tags[_BUNDLE_TAG], recipe, split),
+            recipe=recipe,
+            snapshot=snapshot.fingerprint,
+            learned_until=verify(home.settings.bundles, run.tags[_BUNDLE_TAG]).trained_until,
+            judged_from=judged_from,
+        )
         for one, run in zip(contenders, runs, strict=True)
     )
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 
 from recmodels.errors import DataError
@@ -32,12 +33,16 @@ class Contender:
         evaluation: What it reached on the test part.
         recipe: What made it and how it was measured.
         snapshot: Fingerprint of the data that it was measured on.
+        learned_until: First moment after what it learned from; None where its own split says that this is no matter.
+        judged_from: First moment of the test part; None likewise.
     """
 
     name: str
     evaluation: Evaluation
     recipe: Recipe
     snapshot: str
+    learned_until: datetime | None = None
+    judged_from: datetime | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,6 +161,11 @@ def _cautions(candidate: Contender, baseline: Contender, decisive: Comparison) -
     if decisive.num_users < FEW_USERS:
         yield f"only {decisive.num_users} users: an interval of so few covers less than it says"
     for one in (candidate, baseline):
+        if one.learned_until and one.judged_from and one.learned_until > one.judged_from:
+            yield (
+                f"{one.name} has learned from events up to {one.learned_until:%Y-%m-%d %H:%M}, but the test part "
+                f"begins {one.judged_from:%Y-%m-%d %H:%M}: it is judged on what it has seen"
+            )
         if one.evaluation.non_finite:
             yield f"{one.name} answered {one.evaluation.non_finite:,} queries with a non-finite score"
     if candidate.recipe.split.kind == "leave_one_out":

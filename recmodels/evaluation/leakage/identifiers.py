@@ -36,7 +36,7 @@ def id_finding(kind: str, ids: pa.Array, first_seen: NDArray[np.int64], *, confi
         why=f"Only who saw all events, the test part included, could number {kind}s so: whatever reads an id as a "
         "number, or breaks a tie by it, knows what comes next."
         if is_given_afterwards
-        else f"An id tells how new a {kind} is. Models here look ids up and ties follow a hash, so nothing is gained "
+        else "An id tells how new its owner is. Models here look ids up and ties follow a hash, so nothing is gained "
         "from it; a program that reads ids as numbers does gain.",
         advice="Use the ids of the system that served, or random ones."
         if is_given_afterwards

@@ -1,3 +1,6 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
 import numpy as np
 import pytest
 
@@ -116,6 +119,14 @@ def test_cautions_say_why_a_verdict_is_weak(contender):
     ]
     users = np.linspace(0.2, 0.4, 40)
     assert contest(contender(users), contender(users, "old"), **RULES).cautions == ()
+
+
+def test_a_model_is_named_when_it_has_learned_from_the_test_part(contender):
+    users, cut = np.linspace(0.2, 0.4, 40), datetime(2026, 3, 1, tzinfo=UTC)
+    honest = replace(contender(users, "old"), learned_until=cut - timedelta(days=2), judged_from=cut)
+    knowing = replace(contender(users), learned_until=cut + timedelta(days=2), judged_from=cut)
+    (caution,) = contest(knowing, honest, **RULES).cautions
+    assert caution.startswith("new has learned from events up to 2026-03-03 00:00, but the test part begins 2026-03-01")
 
 
 def test_picture_is_the_same_file_for_the_same_contest_and_another_for_another(contender, tmp_path):
