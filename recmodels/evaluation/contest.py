@@ -160,6 +160,8 @@ def _without_interval(candidate: Evaluation, baseline: Evaluation) -> dict[str, 
 def _cautions(candidate: Contender, baseline: Contender, decisive: Comparison) -> Iterator[str]:
     if decisive.num_users < FEW_USERS:
         yield f"only {decisive.num_users} users: an interval of so few covers less than it says"
+    elif few := [f"{name} ({part.num_users})" for name, part in decisive.slices.items() if part.num_users < FEW_USERS]:
+        yield f"few users in {', '.join(few)}: an interval of so few covers less than it says"
     for one in (candidate, baseline):
         if one.learned_until and one.judged_from and one.learned_until > one.judged_from:
             yield (

@@ -17,6 +17,8 @@ from recmodels.evaluation.record import Evaluation
 
 _INCHES = (6.4, 4.0)
 _DOTS_PER_INCH = 120
+_LINEAR_PERCENT = 20.0
+_TOO_WIDE = 20
 _COLOURS = {BETTER: "tab:green", WORSE: "tab:red", NOT_DISTINGUISHABLE: "tab:gray"}
 
 
@@ -127,6 +129,9 @@ def _forest(axes: Any, comparisons: Mapping[str, Comparison]) -> None:
         lower, middle, upper = (100 * value / abs(one.baseline) for value in (one.lower, one.difference, one.upper))
         axes.plot([lower, upper], [place, place], color=_COLOURS[one.verdict], linewidth=2)
         axes.plot([middle], [place], marker="o", color=_COLOURS[one.verdict])
+    ends = [100 * max(abs(one.lower), abs(one.upper)) / abs(one.baseline) for one in drawn.values()]
+    if max(ends, default=0.0) > _LINEAR_PERCENT * _TOO_WIDE:
+        axes.set_xscale("symlog", linthresh=_LINEAR_PERCENT)  # or what changed by a tenth could not be seen
     axes.axvline(0.0, color="black", linewidth=0.8)
     axes.set_yticks(range(len(drawn)), [f"{name} ({one.num_users:,})" for name, one in drawn.items()])
     axes.set_ylim(max(len(drawn), 1) - 0.5, -0.5)

@@ -119,6 +119,9 @@ def test_cautions_say_why_a_verdict_is_weak(contender):
     ]
     users = np.linspace(0.2, 0.4, 40)
     assert contest(contender(users), contender(users, "old"), **RULES).cautions == ()
+    few = {"user=new": {"u0000": 0.2, "u0001": 0.3}}
+    sliced = contest(contender(users, slices=few), contender(users, "old", slices=few), **RULES)
+    assert sliced.cautions == ("few users in user=new (2): an interval of so few covers less than it says",)
 
 
 def test_a_model_is_named_when_it_has_learned_from_the_test_part(contender):
@@ -138,6 +141,12 @@ def test_picture_is_the_same_file_for_the_same_contest_and_another_for_another(c
         plots.intervals_of_contest(contest(better, contender(known, "old", slices=parts), **RULES), tmp_path / name)
     drawn = [(tmp_path / name).read_bytes() for name in "abc"]
     assert drawn[0] == drawn[1] != drawn[2]
+
+
+def test_picture_is_drawn_when_one_is_a_hundred_times_better(contender, tmp_path):
+    found = contest(contender([0.5, 0.6]), contender([0.005, 0.005]), **RULES)
+    plots.intervals_of_contest(found, tmp_path / "far.png")
+    assert (tmp_path / "far.png").stat().st_size > 1000
 
 
 def test_picture_is_drawn_when_the_baseline_is_zero(contender, tmp_path):
