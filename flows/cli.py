@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, canary, quarantine, retrains, validate
+from flows.commands import alerts, audit, canary, compare, quarantine, retrains, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -112,6 +112,8 @@ def run(
 
 
 app.command()(validate.validate)
+app.command()(compare.compare)
+app.command()(audit.audit_leakage)
 
 
 @app.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from flows.clock import utc_now
+from flows.leakage import audited
 from flows.references import Snapshot, Trained
 from flows.wiring import Platform
 from recmodels.bundle import load_bundle
@@ -59,6 +60,7 @@ def track_evaluation(home: Platform, trained: Trained, snapshot: Snapshot, evalu
         plots.popularity_of_recommended(evaluation, bundle.item_counts, picture)
         tracker.log_file(trained.run_id, picture, folder="plots")
     track_card(home, trained, snapshot, evaluation)
+    tracker.set_tags(trained.run_id, {"leakage": audited(home, snapshot, trained.recipe).words})
     tracker.log_folder(trained.run_id, home.settings.runs / trained.key / EVALUATION_FOLDER, folder="evaluation")
     tracker.finish(trained.run_id)
 
@@ -82,6 +84,7 @@ def track_card(
         is_order_only=snapshot.is_order_only,
         origin=trained.origin,
         warm_start=manifest.warm_start,
+        leakage=audited(home, snapshot, trained.recipe),
     )
     card = render(trained.recipe, facts, evaluation=evaluation, comparison=comparison, decision=decision)
     home.tracker.log_text(trained.run_id, card, file="model_card.md")

@@ -8,12 +8,14 @@ import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -26,6 +28,15 @@ _PARENT_TAG: Final = "mlflow.parentRunId"
 _MAX_PARAMETER: Final = 6000
 _MAX_TAG: Final = 8000
 _MAX_BATCH: Final = 100
+
+
+@dataclass(frozen=True)
+class TrackedRun:
+    """A run as it is kept: its id, what it is called, its tags."""
+
+    run_id: str
+    name: str
+    tags: Mapping[str, str]
 
 
 class Tracker:
@@ -149,6 +160,36 @@ class Tracker:
             runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
         return [run.info.run_id for run in runs]
 
+    def find(self, run_id: str) -> TrackedRun | None:
+        """Return the run of this id, or None where there is none."""
+        with _explained(self._uri):
+            try:
+                run = self.client.get_run(run_id)
+            except MlflowException as error:
+                if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                    raise
+                return None
+        return _tracked(run)
+
+    def tagged(self, tag: str, start: str) -> list[TrackedRun]:
+        """Return the runs whose tag `tag` begins with `start`, the newest first, 20 at most."""
+        query = f"tags.`{tag}` LIKE '{start}%'"
+        with _explained(self._uri):
+            runs = self.client.search_runs([self.experiment_id], query, max_results=20)
+        return [_tracked(run) for run in runs]
+
+    def fetch(self, run_id: str, path: str, *, to: Path) -> Path:
+        """Copy a file or folder of a run's artifacts, by its whole name, into the folder `to`; return where it is.
+
+        Raises:
+            StoreError: The run keeps nothing of this name.
+        """
+        with _explained(self._uri):
+            kept = [file.path for file in self.client.list_artifacts(run_id)]
+            if path not in kept:
+                raise StoreError(f"run {run_id} keeps no {path!r}; it keeps {', '.join(kept) or 'nothing'}.")
+            return Path(self.client.download_artifacts(run_id, path, str(to)))
+
     def _open(self) -> tuple[MlflowClient, str]:
         if self._opened is None:
             if not self._uri.startswith("http"):
@@ -180,6 +221,10 @@ class Tracker:
             self.client.log_batch(run_id, tags=_tags(tags))
             self.client.update_run(run_id, status="RUNNING", name=name)
             return run_id
+
+
+def _tracked(run: Run) -> TrackedRun:
+    return TrackedRun(str(run.info.run_id), str(run.info.run_name), dict(run.data.tags))
 
 
 def _flatten(tree: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:

@@ -111,6 +111,23 @@ class Split(TrainPart):
     is_order_only: bool
 
 
+@dataclass(frozen=True, eq=False)
+class DividedEvents:
+    """Positive events with the part of each.
+
+    Attributes:
+        events: E events, sorted by user and time.
+        parts: ``(E,)`` `TRAIN`, `VALIDATION` or `TEST`.
+        bounds: First moments after the parts.
+        is_group_start: ``(E,)`` the event begins a query: the first of its user at its time, or any for leave-one-out.
+    """
+
+    events: Events
+    parts: NDArray[np.int8]
+    bounds: Bounds
+    is_group_start: NDArray[np.bool_]
+
+
 def split_interactions(
     interactions: pa.Table, items: pa.Table, *, data: DataConfig, split: SplitConfig, is_order_only: bool = False
 ) -> Split:
@@ -130,6 +147,19 @@ def split_interactions(
         SplitError: A part is left empty, or an order-only data set is to be cut by time.
         DataError: The label has no value in this data, or an item is missing from `items`.
     """
+    divided = divide(interactions, data=data, split=split, is_order_only=is_order_only)
+    return _assemble(divided, items, data=data, is_order_only=is_order_only)
+
+
+def divide(
+    interactions: pa.Table, *, data: DataConfig, split: SplitConfig, is_order_only: bool = False
+) -> DividedEvents:
+    """Say which positive event belongs to which part, as a recipe asks.
+
+    Raises:
+        SplitError: A part is left empty, or an order-only data set is to be cut by time.
+        DataError: The label has no value in this data.
+    """
     if is_order_only and split.kind == "time":
         raise SplitError(
             "split kind 'time' needs timestamps, but this data set knows only the order of each user's events. "
@@ -145,7 +175,7 @@ def split_interactions(
         bounds = bounds_of_parts(events, parts)
         is_group_start = np.ones(len(events), dtype=np.bool_)
     check_parts(parts, bounds, events, split)
-    return _assemble(events, items, parts, is_group_start, bounds, data=data, is_order_only=is_order_only)
+    return DividedEvents(events, parts, bounds, is_group_start)
 
 
 def refit_histories(interactions: pa.Table, items: pa.Table, *, data: DataConfig) -> TrainPart:
@@ -183,23 +213,15 @@ def _catalogue(train_items: pa.Array, data: DataConfig) -> Vocabulary:
     return vocabulary
 
 
-def _assemble(
-    events: Events,
-    items: pa.Table,
-    parts: NDArray[np.int8],
-    is_group_start: NDArray[np.bool_],
-    bounds: Bounds,
-    *,
-    data: DataConfig,
-    is_order_only: bool,
-) -> Split:
+def _assemble(divided: DividedEvents, items: pa.Table, *, data: DataConfig, is_order_only: bool) -> Split:
+    events, parts, bounds = divided.events, divided.parts, divided.bounds
     vocabulary = _catalogue(events.items.filter(pa.array(parts == TRAIN)), data)
     encoded = EncodedEvents.of(events, vocabulary)
     train_counts = np.add.reduceat(parts == TRAIN, events.user_starts[:-1], dtype=np.int64)
     train = _train_part(encoded, items, train_counts, bounds.train)
     is_new = train_counts == 0
     validation, test = (
-        _queries(encoded, parts == part, is_group_start, is_new, is_order_only=is_order_only)
+        _queries(encoded, parts == part, divided.is_group_start, is_new, is_order_only=is_order_only)
         for part in (VALIDATION, TEST)
     )
     return Split(

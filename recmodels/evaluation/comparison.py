@@ -1,7 +1,8 @@
 """The comparison of two models on the users that both were judged on: how much better, how sure, in words."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -11,6 +12,10 @@ from numpy.typing import NDArray
 from recmodels.data.schema import USER_ID
 from recmodels.evaluation.bootstrap import bootstrap_means, percentile_interval
 from recmodels.evaluation.record import Evaluation
+
+BETTER: Final = "better"
+WORSE: Final = "worse"
+NOT_DISTINGUISHABLE: Final = "not distinguishable"
 
 
 @dataclass(frozen=True)
@@ -49,93 +54,134 @@ class Comparison:
     slices: Mapping[str, "Comparison"] = field(default_factory=dict)
 
     @property
-    def words(self) -> str:
-        """The verdict as a sentence: which way, by how much, how sure, on how many users."""
+    def verdict(self) -> str:
+        """`BETTER` or `WORSE` where the whole interval is on one side of 0, else `NOT_DISTINGUISHABLE`."""
         if self.lower > 0:
-            verdict = "better"
-        elif self.upper < 0:
-            verdict = "worse"
-        else:
-            verdict = "not distinguishable"
+            return BETTER
+        return WORSE if self.upper < 0 else NOT_DISTINGUISHABLE
+
+    @property
+    def figures(self) -> str:
+        """The numbers of the verdict: both means, the difference, its interval, how many users."""
         return (
-            f"{verdict}: {self.metric} {self.candidate:.4f} against {self.baseline:.4f}, {self.difference:+.4f} "
+            f"{self.metric} {self.candidate:.4f} against {self.baseline:.4f}, {self.difference:+.4f} "
             f"({self.relative:+.1%}), {self.confidence:.1%} interval {self.lower:+.4f} to {self.upper:+.4f}, "
             f"{self.num_users:,} users"
         )
 
+    @property
+    def words(self) -> str:
+        """The verdict as a sentence: which way, by how much, how sure, on how many users."""
+        return f"{self.verdict}: {self.figures}"
+
 
 @dataclass(frozen=True, eq=False)
 class _Pairs:
-    candidate: NDArray[np.float64]  # (U,)
-    baseline: NDArray[np.float64]  # (U,)
-    num_left_out: int
+    candidate: NDArray[np.float64]  # (U, M)
+    baseline: NDArray[np.float64]  # (U, M)
+    num_known: int  # users of either evaluation, those of both counted twice
 
 
 def compare(
     candidate: Evaluation, baseline: Evaluation, *, metric: str, samples: int, confidence: float, seed: int
 ) -> Comparison:
-    """Compare two evaluations by a paired bootstrap over their common users.
-
-    Each sample draws users once and takes both models' values of these users, so what makes one user harder than
-    another cancels.
-
-    Args:
-        candidate: The new model's evaluation.
-        baseline: The model to beat, judged on the same queries.
-        metric: A metric that has a value a user.
-        samples: Bootstrap samples.
-        confidence: Coverage of the interval, such as 0.95.
-        seed: Fixes the draws.
+    """Compare two evaluations in one metric; see `compare_all`.
 
     Raises:
         ValueError: An evaluation lacks the metric, or no user is in both.
     """
-    whole = _pairs(candidate.per_user, baseline.per_user, metric)
-    if len(whole.candidate) == 0:
-        raise ValueError(
-            f"no user has {metric} in both evaluations ({candidate.num_users} and {baseline.num_users} users); "
-            "evaluate both models on the same queries."
-        )
-    is_same = candidate.queries_digest == baseline.queries_digest
-    names = sorted(candidate.slices.keys() & baseline.slices.keys())
-    raised = 1 - (1 - confidence) / max(len(names), 1)
-    slices = {}
-    for name in names:
-        pairs = _pairs(candidate.per_user_of(name), baseline.per_user_of(name), metric)
-        if len(pairs.candidate):
-            slices[name] = _judge(pairs, metric, samples, raised, seed, is_same=is_same, slices={})
-    return _judge(whole, metric, samples, confidence, seed, is_same=is_same, slices=slices)
+    return compare_all(candidate, baseline, metrics=(metric,), samples=samples, confidence=confidence, seed=seed)[
+        metric
+    ]
 
 
-def _judge(
-    pairs: _Pairs,
-    metric: str,
+def compare_all(
+    candidate: Evaluation,
+    baseline: Evaluation,
+    *,
+    metrics: Sequence[str] = (),
     samples: int,
     confidence: float,
     seed: int,
-    *,
-    is_same: bool,
-    slices: Mapping[str, Comparison],
-) -> Comparison:
-    differences = pairs.candidate - pairs.baseline
-    drawn = bootstrap_means(differences[:, None], samples=samples, seed=seed)[:, 0]
-    interval = percentile_interval(drawn, confidence=confidence)
-    difference, baseline = float(differences.mean()), float(pairs.baseline.mean())
-    return Comparison(
-        metric=metric,
-        candidate=float(pairs.candidate.mean()),
-        baseline=baseline,
-        difference=difference,
-        lower=interval.lower,
-        upper=interval.upper,
-        relative=_relative(difference, baseline),
-        num_users=len(differences),
-        num_left_out=pairs.num_left_out,
-        probability_better=float((drawn > 0).mean() + (drawn == 0).mean() / 2),
-        confidence=confidence,
-        is_same_queries=is_same,
-        slices=slices,
-    )
+) -> dict[str, Comparison]:
+    """Compare two evaluations by a paired bootstrap over their common users.
+
+    Each sample draws users once and takes both models' values of these users in every metric, so what makes one user
+    harder than another cancels.
+
+    Args:
+        candidate: The new model's evaluation.
+        baseline: The model to beat, judged on the same queries.
+        metrics: Metrics that have a value a user; every one that both evaluations hold if empty. One that was not
+            named and that no common user has a value of is left out.
+        samples: Bootstrap samples.
+        confidence: Coverage of each interval, such as 0.95; within a metric it is raised for the number of slices.
+        seed: Fixes the draws.
+
+    Returns:
+        One comparison a metric.
+
+    Raises:
+        ValueError: An evaluation lacks a metric, or no user is in both.
+    """
+    names = list(metrics) or _common_metrics(candidate, baseline)
+    whole = _pairs(candidate.per_user, baseline.per_user, names)
+    is_same = candidate.queries_digest == baseline.queries_digest
+    found = _judge(whole, names, samples, confidence, seed, is_same=is_same)
+    missing = [name for name in names if name not in found]
+    if not found or (metrics and missing):
+        raise ValueError(
+            f"no user has {', '.join(missing)} in both evaluations ({candidate.num_users} and {baseline.num_users} "
+            "users); evaluate both models on the same queries."
+        )
+    parts = sorted(candidate.slices.keys() & baseline.slices.keys())
+    raised = 1 - (1 - confidence) / max(len(parts), 1)
+    slices: dict[str, dict[str, Comparison]] = {name: {} for name in found}
+    for part in parts:
+        pairs = _pairs(candidate.per_user_of(part), baseline.per_user_of(part), names)
+        for name, comparison in _judge(pairs, names, samples, raised, seed, is_same=is_same).items():
+            slices.setdefault(name, {})[part] = comparison
+    return {name: replace(comparison, slices=slices[name]) for name, comparison in found.items()}
+
+
+def _common_metrics(candidate: Evaluation, baseline: Evaluation) -> list[str]:
+    known = set(baseline.per_user.column_names)
+    return [name for name in candidate.per_user.column_names[1:] if name in known]
+
+
+def _judge(
+    pairs: _Pairs, names: Sequence[str], samples: int, confidence: float, seed: int, *, is_same: bool
+) -> dict[str, Comparison]:
+    """Compare in every metric that a user has a value of on both sides, with the same draws for all of them."""
+    differences = pairs.candidate - pairs.baseline  # (U, M), NaN where a side has no value
+    present = np.isfinite(differences)
+    kept = np.flatnonzero(present.any(axis=1))
+    if not len(kept):
+        return {}
+    drawn = bootstrap_means(differences[kept], samples=samples, seed=seed)  # (S, M)
+    found = {}
+    for column, name in enumerate(names):
+        users = present[:, column]
+        if not users.any():
+            continue
+        difference, samples_of = float(differences[users, column].mean()), drawn[:, column]
+        interval = percentile_interval(samples_of, confidence=confidence)
+        baseline = float(pairs.baseline[users, column].mean())
+        found[name] = Comparison(
+            metric=name,
+            candidate=float(pairs.candidate[users, column].mean()),
+            baseline=baseline,
+            difference=difference,
+            lower=interval.lower,
+            upper=interval.upper,
+            relative=_relative(difference, baseline),
+            num_users=int(users.sum()),
+            num_left_out=pairs.num_known - 2 * int(users.sum()),
+            probability_better=float((samples_of > 0).mean() + (samples_of == 0).mean() / 2),
+            confidence=confidence,
+            is_same_queries=is_same,
+        )
+    return found
 
 
 def _relative(difference: float, baseline: float) -> float:
@@ -144,15 +190,15 @@ def _relative(difference: float, baseline: float) -> float:
     return difference / baseline
 
 
-def _pairs(candidate: pa.Table, baseline: pa.Table, metric: str) -> _Pairs:
+def _pairs(candidate: pa.Table, baseline: pa.Table, names: Sequence[str]) -> _Pairs:
     for table in (candidate, baseline):
-        if metric not in table.column_names[1:]:
-            raise ValueError(f"{metric!r} has no value a user; known: {', '.join(table.column_names[1:])}.")
+        unknown = [name for name in names if name not in table.column_names[1:]]
+        if unknown:
+            raise ValueError(f"{unknown[0]!r} has no value a user; known: {', '.join(table.column_names[1:])}.")
     left, right = candidate[USER_ID].combine_chunks(), baseline[USER_ID].combine_chunks()
     places = pc.index_in(left, value_set=right)  # (U,) row of the same user in the baseline
     common = places.is_valid().to_numpy(zero_copy_only=False)
-    own = candidate[metric].to_numpy()[common]
-    other = baseline[metric].to_numpy()[places.drop_null().to_numpy()]
-    both = np.isfinite(own) & np.isfinite(other)
-    num_users = int(both.sum())
-    return _Pairs(own[both], other[both], len(left) + len(right) - 2 * num_users)
+    rows = places.drop_null().to_numpy()
+    own = np.stack([candidate[name].to_numpy()[common] for name in names], axis=1)
+    other = np.stack([baseline[name].to_numpy()[rows] for name in names], axis=1)
+    return _Pairs(own, other, len(left) + len(right))

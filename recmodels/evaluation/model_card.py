@@ -6,6 +6,7 @@ from datetime import datetime
 
 from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.gate import GateDecision
+from recmodels.evaluation.leakage import LeakageReport
 from recmodels.evaluation.record import Evaluation
 from recmodels.lineage import OLDER_USERS, WarmStartReport
 from recmodels.recipe import Recipe
@@ -23,6 +24,7 @@ class CardFacts:
         is_order_only: The data has an order and no times.
         origin: What training started from, where the recipe asks for a warm start.
         warm_start: What became of the parent's items, where there is a parent.
+        leakage: What an audit of the data found, where there was one.
     """
 
     data: str
@@ -32,6 +34,7 @@ class CardFacts:
     is_order_only: bool = False
     origin: str = ""
     warm_start: WarmStartReport | None = None
+    leakage: LeakageReport | None = None
 
 
 def render(
@@ -58,6 +61,7 @@ def render(
         _summary(recipe, facts, decision),
         _recipe(recipe),
         _protocol(recipe, evaluation),
+        _leakage(facts.leakage),
         _metrics(evaluation),
         _slices(evaluation),
         _comparison(comparison),
@@ -100,6 +104,20 @@ def _protocol(recipe: Recipe, evaluation: Evaluation) -> str:
         f"users, {evaluation.num_queries:,} queries. Intervals cover {recipe.evaluation.confidence:.0%}, from "
         f"{recipe.evaluation.bootstrap_samples:,} bootstrap samples over users."
     )
+
+
+def _leakage(report: LeakageReport | None) -> str:
+    if report is None:
+        return ""
+    told = (*report.leaks, *report.notes)
+    rows = [
+        (one.name, "**leak**" if one in report.leaks else "note", f"{one.what} {one.why}", one.advice) for one in told
+    ]
+    quiet = [one.name for one in report.findings if one not in told]
+    lines = [f"{report.words[0].upper()}{report.words[1:]}."]
+    lines += [_table(("check", "", "what was seen", "what to do"), rows)] if rows else []
+    lines += [f"Nothing was found by: {', '.join(quiet)}."] if quiet else []
+    return "## Leakage audit\n\n" + "\n\n".join(lines)
 
 
 def _metrics(evaluation: Evaluation) -> str:

@@ -1,4 +1,4 @@
-"""The three pictures of a run: how it learned, what lists of each length find, and how popular its items are.
+"""The pictures of a run (how it learned, what lists of each length find, how popular its items are) and of a contest.
 
 Matplotlib is imported inside the functions, since it costs most of a second and serving never draws.
 """
@@ -11,10 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.evaluation.comparison import BETTER, NOT_DISTINGUISHABLE, WORSE, Comparison
+from recmodels.evaluation.contest import Contest
 from recmodels.evaluation.record import Evaluation
 
 _INCHES = (6.4, 4.0)
 _DOTS_PER_INCH = 120
+_LINEAR_PERCENT = 20.0
+_TOO_WIDE = 20
+_COLOURS = {BETTER: "tab:green", WORSE: "tab:red", NOT_DISTINGUISHABLE: "tab:gray"}
 
 
 class EpochFigures(Protocol):
@@ -89,6 +94,47 @@ def popularity_of_recommended(evaluation: Evaluation, item_counts: NDArray[np.in
     axes.set_ylim(0, 1.02)
     axes.legend(loc="lower right")
     _save(figure, path)
+
+
+def intervals_of_contest(contest: Contest, path: Path) -> None:
+    """Draw every difference with its interval as a share of the baseline, by metric and by slice, into a PNG.
+
+    Left all metrics over all users, right the deciding metric by slice; green is better, red worse, gray neither. A
+    difference from a baseline of 0 is no share of it, and is left out.
+
+    Args:
+        contest: What was compared.
+        path: The file to write.
+    """
+    figure, axes = _figure("difference, % of the baseline", "")
+    whole = dict(contest.comparisons)
+    sliced = {"all users": contest.decisive, **contest.decisive.slices}
+    figure.set_size_inches(2 * _INCHES[0], max(_INCHES[1], 0.3 * max(len(whole), len(sliced)) + 1.5))
+    right = figure.add_subplot(1, 2, 2)
+    axes.set_subplotspec(right.get_subplotspec().get_gridspec()[0, 0])
+    right.set_xlabel("difference, % of the baseline")
+    right.grid(visible=True, alpha=0.3)
+    _forest(axes, whole)
+    _forest(right, sliced)
+    axes.set_title("every metric, all users")
+    right.set_title(f"{contest.metric} by slice")
+    figure.suptitle(f"{contest.candidate} against {contest.baseline}")
+    _save(figure, path)
+
+
+def _forest(axes: Any, comparisons: Mapping[str, Comparison]) -> None:
+    """Draw one line a comparison, the first on top."""
+    drawn = {name: one for name, one in comparisons.items() if np.isfinite(one.relative) and one.baseline != 0}
+    for place, one in enumerate(drawn.values()):
+        lower, middle, upper = (100 * value / abs(one.baseline) for value in (one.lower, one.difference, one.upper))
+        axes.plot([lower, upper], [place, place], color=_COLOURS[one.verdict], linewidth=2)
+        axes.plot([middle], [place], marker="o", color=_COLOURS[one.verdict])
+    ends = [100 * max(abs(one.lower), abs(one.upper)) / abs(one.baseline) for one in drawn.values()]
+    if max(ends, default=0.0) > _LINEAR_PERCENT * _TOO_WIDE:
+        axes.set_xscale("symlog", linthresh=_LINEAR_PERCENT)  # or what changed by a tenth could not be seen
+    axes.axvline(0.0, color="black", linewidth=0.8)
+    axes.set_yticks(range(len(drawn)), [f"{name} ({one.num_users:,})" for name, one in drawn.items()])
+    axes.set_ylim(max(len(drawn), 1) - 0.5, -0.5)
 
 
 def _cumulative_share(counts: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -94,3 +94,22 @@ def test_two_trackers_share_one_experiment(tracker: Tracker, mlflow_uri: str, tm
 
 def _files(tracker: Tracker, run_id: str) -> list[str]:
     return sorted(file.path for file in tracker.client.list_artifacts(run_id))
+
+
+def test_a_run_and_its_files_are_read_back_by_id_or_by_a_tag(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = tracker.lifecycle_run("k", name="first", tags={"bundle": "d1ce" * 16})
+    tracker.log_text(run_id, "kept", file="evaluation/words.txt")
+    run = tracker.find(run_id)
+    assert run is not None
+    assert (run.name, run.tags["bundle"]) == ("first", "d1ce" * 16)
+    assert tracker.tagged("bundle", "d1ced1ce") == [run]
+    assert tracker.tagged("bundle", "d2ce") == []
+    folder = tracker.fetch(run_id, "evaluation", to=tmp_path)
+    assert (folder / "words.txt").read_text() == "kept"
+
+
+def test_what_a_run_does_not_keep_is_said_and_an_unknown_run_is_none(tracker: Tracker, tmp_path: Path) -> None:
+    run_id = tracker.lifecycle_run("k", name="first", tags={})
+    with pytest.raises(StoreError, match="keeps no 'evaluation'"):
+        tracker.fetch(run_id, "evaluation", to=tmp_path)
+    assert tracker.find("0" * 32) is None

@@ -117,7 +117,7 @@ GATE = (
     Mutant(
         "gate: slices at the plain confidence",
         _COMPARISON,
-        "1 - (1 - confidence) / max(len(names), 1)",
+        "1 - (1 - confidence) / max(len(parts), 1)",
         "confidence",
         _COMPARISON_TEST,
     ),

@@ -6,6 +6,7 @@ import pytest
 from recmodels.evaluation.comparison import compare
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.gate import GateConfig, decide
+from recmodels.evaluation.leakage import Finding, LeakageReport, Severity
 from recmodels.evaluation.model_card import CardFacts, render
 from recmodels.lineage import OLDER_USERS, WarmStartReport
 from recmodels.recipe import EvaluationConfig, override
@@ -38,6 +39,26 @@ def test_card_says_where_the_model_comes_from_and_what_it_reached_when_it_is_who
     assert "20.0% of the test events are of items outside the catalogue" in card
     assert '"name": "popularity"' in card
     assert card.endswith("\n")
+
+
+def test_card_tells_what_the_audit_found_when_there_was_one(recipe, evaluation):
+    leak = Finding(
+        name="users.last_active",
+        severity=Severity.LEAK,
+        size=1.0,
+        what="What was seen.",
+        why="Why it matters.",
+        advice="What to do.",
+    )
+    quiet = [Finding(name=name, severity=Severity.OK, size=0.0, what="Nothing.") for name in ("ties", "item_ids")]
+    facts = replace(FACTS, leakage=LeakageReport(findings=(leak, *quiet)))
+    card = render(recipe, facts, evaluation=evaluation)
+    assert "## Leakage audit\n\n1 of 3 checks found a leak: users.last_active." in card
+    assert "| users.last_active | **leak** | What was seen. Why it matters. | What to do. |" in card
+    assert "Nothing was found by: ties, item_ids." in card
+    clean = render(recipe, replace(FACTS, leakage=LeakageReport(findings=tuple(quiet))), evaluation=evaluation)
+    assert "No leak in 2 checks.\n\nNothing was found by: ties, item_ids." in clean
+    assert "## Leakage audit" not in render(recipe, FACTS, evaluation=evaluation)
 
 
 def test_card_says_that_nothing_was_compared_when_there_is_no_champion(recipe, evaluation):
