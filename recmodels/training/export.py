@@ -118,6 +118,10 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch.export copies a tree specification through its own deprecated class
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+            # a recurrence of any length is traced as a loop over sizes that torch checks by an older name of the check
+            warnings.filterwarnings("ignore", message="_check_is_size will be removed", category=FutureWarning)
+            # nn.GRU lists its parameters a second time, and tracing replaces the list for a while
+            warnings.filterwarnings("ignore", message=r".*\._flat_weights\[0\]", category=UserWarning)
             yield
     finally:
         registration.setLevel(level)
