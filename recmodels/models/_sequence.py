@@ -18,7 +18,7 @@ from recmodels.models import ModelConfig
 from recmodels.models._gradient import GradientModel
 from recmodels.scorers import EncoderScorer, known_items
 from recmodels.training.export import export_encoder
-from recmodels.training.losses import cross_entropy, sampled_softmax
+from recmodels.training.losses import LOGITS_AT_ONCE, SAMPLED_LOSSES, cross_entropy
 from recmodels.training.negatives import uniform_negatives
 
 _FLOAT_BYTES = 4
@@ -33,10 +33,10 @@ class SequenceConfig(ModelConfig):
     """L, how many of a history's last events are used."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share of zeros while training."""
-    loss: Literal["sampled_softmax", "cross_entropy"] = "sampled_softmax"
-    """Against `negatives` items drawn uniformly for each batch, or against the whole catalogue."""
+    loss: Literal["sampled_softmax", "cross_entropy", "bce", "gbce"] = "sampled_softmax"
+    """Against the whole catalogue (`cross_entropy`), or against `negatives` items drawn uniformly for each batch."""
     negatives: int = Field(256, ge=1)
-    """Items drawn for each batch (`sampled_softmax`)."""
+    """Items drawn for each batch; `cross_entropy` draws none."""
 
     @abstractmethod
     def build_encoder(self) -> SequenceEncoder:
@@ -78,7 +78,7 @@ class SequenceModel(GradientModel):
         if self.config.loss == "cross_entropy":
             return cross_entropy(query, target, self.items)
         negatives = uniform_negatives(self.config.negatives, self.vocabulary_size, device=rows.device)
-        return sampled_softmax(query, target, self.items, negatives)
+        return SAMPLED_LOSSES[self.config.loss](query, target, self.items, negatives)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V) scores by torch; what is served is `export`, this is how training watches itself."""
@@ -101,11 +101,13 @@ class SequenceModel(GradientModel):
         """Return about how much memory a training step takes, in bytes.
 
         Weights count five times (themselves, gradient, two moments, the best so far); the encoder tells what a position
-        keeps for the backward pass; the loss keeps three numbers a position and sampled item.
+        keeps for the backward pass; the loss keeps three numbers a position and sampled item, of the whole catalogue
+        for some positions at a time only.
         """
         config = self.config
         positions = batch_size * config.max_length
         weights = 5 * sum(parameter.numel() for parameter in self.parameters())
         states = positions * self.encoder.kept_numbers
-        sampled = config.negatives if config.loss == "sampled_softmax" else self.vocabulary_size
-        return _FLOAT_BYTES * (weights + states + 3 * positions * sampled)
+        is_sampled = config.loss in SAMPLED_LOSSES
+        logits = positions * config.negatives if is_sampled else min(positions * self.vocabulary_size, LOGITS_AT_ONCE)
+        return _FLOAT_BYTES * (weights + states + 3 * logits)
