@@ -101,13 +101,15 @@ class SequenceModel(GradientModel):
         """Return about how much memory a training step takes, in bytes.
 
         Weights count five times (themselves, gradient, two moments, the best so far); the encoder tells what a position
-        keeps for the backward pass; the loss keeps three numbers a position and sampled item, of the whole catalogue
-        for some positions at a time only.
+        keeps for the backward pass; a sampled loss keeps three numbers a position and item. The whole softmax has as
+        many of some positions at a time only, and the item table's gradient twice more.
         """
         config = self.config
         positions = batch_size * config.max_length
         weights = 5 * sum(parameter.numel() for parameter in self.parameters())
         states = positions * self.encoder.kept_numbers
-        is_sampled = config.loss in SAMPLED_LOSSES
-        logits = positions * config.negatives if is_sampled else min(positions * self.vocabulary_size, LOGITS_AT_ONCE)
-        return _FLOAT_BYTES * (weights + states + 3 * logits)
+        if config.loss in SAMPLED_LOSSES:
+            loss = 3 * positions * config.negatives
+        else:
+            loss = 3 * min(positions * self.vocabulary_size, LOGITS_AT_ONCE) + 2 * self.items.weight.numel()
+        return _FLOAT_BYTES * (weights + states + loss)

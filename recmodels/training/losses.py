@@ -124,7 +124,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             errors[places, targets] -= 1
             gradient.copy_(errors @ items)
             items_gradient += errors.T @ queries
-        ctx.save_for_backward(query_gradient / len(query), items_gradient / len(query))
+        ctx.save_for_backward(query_gradient.div_(len(query)), items_gradient.div_(len(query)))
         return total / len(query)
 
     @staticmethod
