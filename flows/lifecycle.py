@@ -93,7 +93,7 @@ def remember(recipes: list[Recipe]) -> None:
 
 @task(name="read recipes")
 def remembered() -> list[Recipe]:
-    """Return the recipes of the last run, or every preset before the first."""
+    """Return the recipes of the last run, or the standard presets before the first."""
     path = platform().settings.recipes
     return _RECIPES.validate_json(path.read_bytes()) if path.exists() else presets()
 

@@ -18,7 +18,11 @@ Options = Annotated[
     list[str], typer.Option("--option", help="Option of the source, such as timestamp_unit=s. Repeatable.")
 ]
 Presets = Annotated[
-    list[str], typer.Option(help="Model to train: popularity, item_knn, ease, sasrec. Repeatable; all if left out.")
+    list[str],
+    typer.Option(
+        help="Model to train: popularity, item_knn, ease, sasrec, esasrec, gru, nextitnet. Repeatable; the first four "
+        "if left out."
+    ),
 ]
 Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of your own to train. Repeatable.")]
 Overrides = Annotated[

@@ -23,7 +23,7 @@ from infra.settings import Settings
 from monitoring.canary.arms import CanaryConfig
 from recmodels.data.sources import SOURCES
 from recmodels.errors import RecipeError, SourceError
-from recmodels.presets import PRESETS
+from recmodels.presets import PRESETS, STANDARD
 from recmodels.recipe import DataConfig, Recipe, override, parse_recipe
 
 _LABELS = {"kuairand": "long_viewed"}
@@ -121,7 +121,7 @@ def chosen_recipes(request: RunRequest) -> list[Recipe]:
     unknown = [name for name in request.presets if name not in PRESETS]
     if unknown:
         raise RecipeError(f"preset {unknown[0]!r} is not known. Known: {', '.join(PRESETS)}.")
-    names = request.presets or (() if request.recipes else tuple(PRESETS))
+    names = request.presets or (() if request.recipes else STANDARD)
     chosen = [PRESETS[name](data) for name in names] + [_read_recipe(path) for path in request.recipes]
     settings = [*request.overrides, *([_WARM] if request.is_warm else [])]
     return [override(recipe, settings) for recipe in chosen]

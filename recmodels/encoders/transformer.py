@@ -1,17 +1,21 @@
 """A causal transformer over the items of a history."""
 
+from collections.abc import Callable
+from typing import ClassVar, cast
+
 import torch
 from torch import Tensor, nn
 
-from recmodels.layers.attention import Block, causal_mask
+from recmodels.encoders._contract import SequenceEncoder
+from recmodels.layers.attention import AttentionBlock, Block, causal_mask
 
 
-class TransformerEncoder(nn.Module):
-    """Item vectors in, one vector a position out; a position knows its own item and those before it.
+class TransformerEncoder(SequenceEncoder):
+    """Attention over the items before, block after block.
 
     Positions are counted from the end, so that padding on the left and longer batches change nothing. Source:
     Kang and McAuley 2018, section III, with normalisation before each half (their equation 9 puts it there too) and
-    GELU. A padded position sees only itself; its output is the query of an empty history.
+    GELU. A padded position sees only itself.
 
     Args:
         embedding_dim: D.
@@ -21,6 +25,8 @@ class TransformerEncoder(nn.Module):
         dropout: Share of zeros while training.
     """
 
+    block: ClassVar[Callable[..., AttentionBlock]] = Block
+
     def __init__(self, embedding_dim: int, *, num_layers: int, num_heads: int, max_length: int, dropout: float) -> None:
         super().__init__()
         self.scale = embedding_dim**0.5
@@ -28,25 +34,23 @@ class TransformerEncoder(nn.Module):
         nn.init.normal_(self.positions, std=0.02)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(
-            Block(embedding_dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
+            self.block(embedding_dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(embedding_dim)
 
     def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:
-        """Encode every position.
-
-        Args:
-            vectors: (B, L, D) item vectors, padded on the left; L at most `max_length`.
-            is_item: (B, L) bool; False for padding.
-
-        Returns:
-            (B, L, D).
-        """
+        """Encode every position of at most `max_length`."""
         return self._encode(vectors, is_item, last=vectors.shape[1])
 
     def last(self, vectors: Tensor, is_item: Tensor) -> Tensor:
         """Encode the last position alone, (B, D); the last block then computes nothing else."""
         return self._encode(vectors, is_item, last=1)[:, 0]
+
+    @property
+    def kept_numbers(self) -> int:
+        """What the blocks keep a position."""
+        blocks = cast("list[AttentionBlock]", list(self.blocks))
+        return sum(block.kept_numbers(len(self.positions)) for block in blocks)
 
     def _encode(self, vectors: Tensor, is_item: Tensor, *, last: int) -> Tensor:
         length = vectors.shape[1]

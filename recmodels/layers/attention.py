@@ -1,33 +1,28 @@
-"""Pre-norm transformer block with causal attention."""
+"""Causal attention, and the pre-norm transformer block around it."""
+
+from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
 
 
-class Block(nn.Module):
-    """Attention, then a two-layer network, each on normalised input and added to what came in.
+class AttentionBlock(nn.Module, ABC):
+    """The half of a block that looks at other positions; what is done with what it saw is the block's own.
 
     Args:
         embedding_dim: D.
         num_heads: Must divide D.
-        dropout: Share of zeros in what each half adds, and within its hidden layer.
     """
 
-    def __init__(self, embedding_dim: int, *, num_heads: int, dropout: float) -> None:
+    def __init__(self, embedding_dim: int, *, num_heads: int) -> None:
         super().__init__()
         self.num_heads = num_heads
         self.attention_norm = nn.LayerNorm(embedding_dim)
         self.query = nn.Linear(embedding_dim, embedding_dim)
         self.key_value = nn.Linear(embedding_dim, 2 * embedding_dim)
         self.output = nn.Linear(embedding_dim, embedding_dim)
-        self.network_norm = nn.LayerNorm(embedding_dim)
-        self.network = nn.Sequential(
-            nn.Linear(embedding_dim, 4 * embedding_dim),
-            nn.GELU(),
-            nn.Linear(4 * embedding_dim, embedding_dim),
-        )
-        self.dropout = nn.Dropout(dropout)
 
+    @abstractmethod
     def forward(self, states: Tensor, may_attend: Tensor, *, last: int) -> Tensor:
         """Return the new states of the last positions only.
 
@@ -39,18 +34,53 @@ class Block(nn.Module):
         Returns:
             (B, M, D).
         """
+
+    @abstractmethod
+    def kept_numbers(self, length: int) -> int:
+        """Return about how many numbers a position of a history of `length` keeps for the backward pass."""
+
+    def attend(self, states: Tensor, may_attend: Tensor, *, last: int) -> Tensor:
+        """Return what the heads of the last positions see, joined, (B, M, D); the arguments are those of `forward`."""
         normed = self.attention_norm(states)
         queries = self._heads(self.query(normed[:, -last:]))  # (B, H, M, D/H)
         keys, values = (self._heads(part) for part in self.key_value(normed).chunk(2, dim=-1))
         attended = nn.functional.scaled_dot_product_attention(queries, keys, values, attn_mask=may_attend[:, :, -last:])
-        joined = attended.transpose(1, 2).flatten(2)  # (B, M, D)
-        states = states[:, -last:] + self.dropout(self.output(joined))
-        result: Tensor = states + self.dropout(self.network(self.network_norm(states)))
-        return result
+        return attended.transpose(1, 2).flatten(2)
 
     def _heads(self, states: Tensor) -> Tensor:
         batch, length, _ = states.shape
         return states.reshape(batch, length, self.num_heads, -1).transpose(1, 2)
+
+
+class Block(AttentionBlock):
+    """Attention, then a two-layer network, each on normalised input and added to what came in.
+
+    Args:
+        embedding_dim: D.
+        num_heads: Must divide D.
+        dropout: Share of zeros in what each half adds.
+    """
+
+    def __init__(self, embedding_dim: int, *, num_heads: int, dropout: float) -> None:
+        super().__init__(embedding_dim, num_heads=num_heads)
+        self.network_norm = nn.LayerNorm(embedding_dim)
+        self.network = nn.Sequential(
+            nn.Linear(embedding_dim, 4 * embedding_dim),
+            nn.GELU(),
+            nn.Linear(4 * embedding_dim, embedding_dim),
+        )
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, states: Tensor, may_attend: Tensor, *, last: int) -> Tensor:
+        """Return the new states of the last positions only."""
+        seen = self.attend(states, may_attend, last=last)
+        states = states[:, -last:] + self.dropout(self.output(seen))
+        result: Tensor = states + self.dropout(self.network(self.network_norm(states)))
+        return result
+
+    def kept_numbers(self, length: int) -> int:
+        """Return about 16 vectors and, where attention is not fused, its weights."""
+        return 16 * self.query.in_features + 2 * self.num_heads * length
 
 
 def causal_mask(is_item: Tensor) -> Tensor:

@@ -1,122 +1,15 @@
 """SASRec: a causal transformer that predicts, after every event, the next one."""
 
-from typing import Literal
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from pydantic import Field, model_validator
-from torch import Tensor
-
-from recmodels.data.batches import pad
-from recmodels.data.histories import Histories
-from recmodels.data.vocabulary import FIRST_ITEM, PADDING
-from recmodels.encoders.transformer import TransformerEncoder
-from recmodels.layers.item_table import ItemTable
-from recmodels.models import ModelConfig
-from recmodels.models._gradient import GradientModel
-from recmodels.scorers import EncoderScorer, known_items
-from recmodels.training.export import export_encoder
-from recmodels.training.losses import cross_entropy, sampled_softmax
-from recmodels.training.negatives import uniform_negatives
-
-_FLOAT_BYTES = 4
+from recmodels.models._attention import AttentionConfig
+from recmodels.models._sequence import SequenceModel
 
 
-class Model(GradientModel):
-    """Scores an item by the inner product of its vector with the encoded history.
+class Model(SequenceModel):
+    """Attends to all items of a history.
 
     Source: Kang and McAuley 2018; the loss is a softmax over sampled items rather than their binary one, as in
     Klenitskiy and Vasilev 2023.
     """
 
-    class Config(ModelConfig):
+    class Config(AttentionConfig):
         """Settings of SASRec."""
-
-        embedding_dim: int = Field(64, ge=1)
-        """D, size of every vector."""
-        num_layers: int = Field(2, ge=1)
-        """Transformer blocks."""
-        num_heads: int = Field(2, ge=1)
-        """Attention heads a block; must divide `embedding_dim`."""
-        max_length: int = Field(50, ge=1)
-        """L, how many of a history's last events are used."""
-        dropout: float = Field(0.2, ge=0, lt=1)
-        """Share of zeros while training."""
-        loss: Literal["sampled_softmax", "cross_entropy"] = "sampled_softmax"
-        """Against `negatives` items drawn uniformly for each batch, or against the whole catalogue."""
-        negatives: int = Field(256, ge=1)
-        """Items drawn for each batch (`sampled_softmax`)."""
-
-        @model_validator(mode="after")
-        def _heads_fit(self) -> "Model.Config":
-            if self.embedding_dim % self.num_heads:
-                raise ValueError(f"num_heads {self.num_heads} must divide embedding_dim {self.embedding_dim}")
-            return self
-
-    training_fields = frozenset({"dropout", "loss", "negatives"})
-
-    def __init__(self, config: Config, vocabulary_size: int) -> None:
-        super().__init__()
-        self.config = config
-        self.vocabulary_size = vocabulary_size
-        self.items = ItemTable(vocabulary_size, config.embedding_dim)
-        self.encoder = TransformerEncoder(
-            config.embedding_dim,
-            num_layers=config.num_layers,
-            num_heads=config.num_heads,
-            max_length=config.max_length,
-            dropout=config.dropout,
-        )
-
-    @property
-    def max_length(self) -> int:
-        """L: a training row holds at most one event more, the last target."""
-        return self.config.max_length
-
-    def loss(self, rows: Tensor) -> Tensor:
-        """Return the mean loss of predicting every event of the rows from those before it.
-
-        Args:
-            rows: (B, L + 1) int64 item indices, padded on the left. The last padded position stands for the empty
-                history and predicts the first event; a row that fills its width starts in the middle of a history.
-        """
-        inputs, targets = rows[:, :-1], rows[:, 1:]
-        is_target = targets != PADDING
-        states = self.encoder(self.items.vectors(inputs), inputs != PADDING)  # (B, L, D)
-        query, target = states[is_target], targets[is_target]  # (P, D), (P,)
-        if self.config.loss == "cross_entropy":
-            return cross_entropy(query, target, self.items)
-        negatives = uniform_negatives(self.config.negatives, self.vocabulary_size, device=rows.device)
-        return sampled_softmax(query, target, self.items, negatives)
-
-    def score(self, histories: Histories) -> NDArray[np.float32]:
-        """Return (B, V) scores by torch; what is served is `export`, this is how training watches itself."""
-        recent = known_items(histories).last(self.max_length)
-        length = max(int(recent.lengths.max(initial=0)), 1)
-        items = torch.from_numpy(pad(recent, length=length)).to(self.items.weight.device, torch.int64)
-        with torch.no_grad():
-            query = self.encoder.last(self.items.vectors(items), items != PADDING)  # (B, D)
-            scores: NDArray[np.float32] = (query @ self.items.vectors().T).cpu().numpy()
-        scores[:, :FIRST_ITEM] = -np.inf
-        return scores
-
-    def export(self) -> EncoderScorer:
-        """Return the encoder as ONNX beside the item vectors."""
-        config = self.config
-        graph = export_encoder(self.encoder, embedding_dim=config.embedding_dim, max_length=config.max_length)
-        return EncoderScorer(graph, self.items.weight.detach().cpu().numpy().copy(), config.max_length)
-
-    def forecast_bytes(self, batch_size: int) -> int:
-        """Return about how much memory a training step takes, in bytes.
-
-        Weights count five times (themselves, gradient, two moments, the best so far); a block keeps about 16 vectors
-        a position for the backward pass and, where attention is not fused, its weights; the loss keeps three numbers
-        a position and sampled item.
-        """
-        config = self.config
-        positions = batch_size * config.max_length
-        weights = 5 * sum(parameter.numel() for parameter in self.parameters())
-        block = positions * (16 * config.embedding_dim + 2 * config.num_heads * config.max_length)
-        sampled = config.negatives if config.loss == "sampled_softmax" else self.vocabulary_size
-        return _FLOAT_BYTES * (weights + config.num_layers * block + 3 * positions * sampled)

@@ -12,7 +12,7 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
-from recmodels.encoders.transformer import TransformerEncoder
+from recmodels.encoders._contract import SequenceEncoder
 from recmodels.errors import TrainingError
 
 _OPSET = 20
@@ -20,7 +20,7 @@ _TOLERANCE = 1e-4
 
 
 class _LastPosition(nn.Module):
-    def __init__(self, encoder: TransformerEncoder) -> None:
+    def __init__(self, encoder: SequenceEncoder) -> None:
         super().__init__()
         self.encoder = encoder
 
@@ -28,7 +28,7 @@ class _LastPosition(nn.Module):
         return self.encoder.last(vectors, is_item)
 
 
-def export_encoder(encoder: TransformerEncoder, *, embedding_dim: int, max_length: int) -> bytes:
+def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: int) -> bytes:
     """Return the encoder as an ONNX graph, the same bytes for the same weights.
 
     Args:
@@ -65,7 +65,7 @@ def export_encoder(encoder: TransformerEncoder, *, embedding_dim: int, max_lengt
     return graph
 
 
-def check_graph(graph: bytes, encoder: TransformerEncoder, *, embedding_dim: int, max_length: int) -> None:
+def check_graph(graph: bytes, encoder: SequenceEncoder, *, embedding_dim: int, max_length: int) -> None:
     """Compare graph and encoder on other shapes than the example's: what an exporter got wrong must not be served.
 
     Raises:
@@ -88,7 +88,7 @@ def check_graph(graph: bytes, encoder: TransformerEncoder, *, embedding_dim: int
             )
 
 
-def _on_cpu(encoder: TransformerEncoder) -> _LastPosition:
+def _on_cpu(encoder: SequenceEncoder) -> _LastPosition:
     return _LastPosition(copy.deepcopy(encoder).cpu()).eval()
 
 
@@ -118,6 +118,10 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             # torch.export copies a tree specification through its own deprecated class
             warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\)", category=FutureWarning)
+            # a recurrence of any length is traced as a loop over sizes that torch checks by an older name of the check
+            warnings.filterwarnings("ignore", message="_check_is_size will be removed", category=FutureWarning)
+            # nn.GRU lists its parameters a second time, and tracing replaces the list for a while
+            warnings.filterwarnings("ignore", message=r".*\._flat_weights\[0\]", category=UserWarning)
             yield
     finally:
         registration.setLevel(level)

@@ -1,5 +1,8 @@
 """What every model plug-in must hold; a new model is tested by being there."""
 
+from dataclasses import replace
+from datetime import timedelta
+
 import numpy as np
 import pytest
 import torch
@@ -12,8 +15,10 @@ from recmodels.models import MODELS
 from recmodels.models._gradient import GradientModel
 from recmodels.ranker import Ranker
 from recmodels.recipe import Recipe, TrainerConfig
+from recmodels.training.checkpoints import pack, unpack
 from recmodels.training.loop import Loop
 from recmodels.training.trainer import Trained, train
+from recmodels.training.warm_start import Parent, go_on
 from tests.recmodels.worlds import a_recipe, circles_split, write_trained
 
 NAMES = MODELS.names()
@@ -26,6 +31,10 @@ def is_gradient(name: str) -> bool:
 
 
 GRADIENT = [name for name in NAMES if is_gradient(name)]
+TWICE = [
+    pytest.param(name, marks=pytest.mark.slow) if name in GRADIENT and name != "sasrec" else name for name in NAMES
+]
+"""One trainer makes training repeatable, so that one model with a gradient shows it each time."""
 PERSONAL = [name for name in NAMES if name != FLOOR]
 
 
@@ -39,7 +48,8 @@ class World:
         self._trained: dict[str, Trained] = {}
 
     def recipe(self, name: str) -> Recipe:
-        return a_recipe(name, epochs=12, patience=3, batch_size=32, learning_rate=3e-3)
+        config = {"embedding_dim": 32} if name in GRADIENT else {}
+        return a_recipe(name, config, epochs=12, patience=3, batch_size=32, learning_rate=3e-3)
 
     def trained(self, name: str) -> Trained:
         if name not in self._trained:
@@ -82,7 +92,7 @@ def seen_lists(histories):
 
 
 def test_the_catalogue_of_models_is_listed_when_asked():
-    assert {"ease", "item_knn", "popularity", "sasrec"} <= set(NAMES)
+    assert {"ease", "esasrec", "gru", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -132,7 +142,7 @@ def test_scores_are_permuted_when_the_batch_is(world, histories, name):
     )
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", TWICE)
 def test_the_digest_is_the_same_when_training_is_repeated(world, name):
     repeated = train(world.recipe(name), world.split, checkpoint_folder=None, seed=SEED)
     digest = write_trained(world.root, repeated, recipe=world.recipe(name), split=world.split)
@@ -200,3 +210,27 @@ def test_a_model_learns_fifty_rows_by_heart_when_it_sees_only_those(name):
 def test_the_forecast_grows_when_the_batch_does(name):
     model = build(name)
     assert 0 < model.forecast_bytes(16) < model.forecast_bytes(256)
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_training_goes_on_to_the_bit_when_its_state_was_kept(name):
+    rows = Histories.from_lists([[2, 3, 4, 5], [6, 7], [8, 9, 10, 11, 12], [13]])
+
+    def a_loop():
+        return Loop(build(name), rows, config=TrainerConfig(batch_size=2), seed=0, on_step=None)
+
+    first, second = a_loop(), a_loop()
+    first.epoch(1)
+    unpack(pack(first.model, {}, first.optimizer), second.model, second.optimizer)
+    assert second.epoch(2) == first.epoch(2)
+    assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", GRADIENT)
+def test_a_warm_start_begins_as_its_parent_when_the_catalogue_is_the_same(world, histories, name):
+    recipe, bundle = world.recipe(name), world.bundle(name)
+    part = replace(world.split, train_until=world.split.train_until + timedelta(days=1))
+    model = build(name, part.vocabulary.size, **recipe.model.config)
+    report = go_on(model, Parent.of(bundle), recipe=recipe, part=part, seed=0)
+    assert (report.items_new, report.items_dropped) == (0, 0)
+    np.testing.assert_array_equal(model.eval().score(histories), world.models[name].score(histories))

@@ -11,7 +11,7 @@ from flows.progress import Terminal, shown_on, stage
 from flows.runs import RunRequest, chosen_recipes, run_lifecycle, seconds
 from infra.settings import Settings
 from recmodels.errors import RecipeError, SourceError
-from recmodels.presets import PRESETS
+from recmodels.presets import PRESETS, STANDARD
 
 
 def _request(source: str = "movielens", *, path: Path = Path(), **fields: object) -> RunRequest:
@@ -24,8 +24,12 @@ def _recipe_file(folder: Path, name: str = "mine") -> Path:
     return path
 
 
-def test_every_preset_is_trained_when_none_is_named() -> None:
-    assert [recipe.name for recipe in chosen_recipes(_request())] == list(PRESETS)
+def test_the_standard_presets_are_trained_when_none_is_named() -> None:
+    assert [recipe.name for recipe in chosen_recipes(_request())] == list(STANDARD)
+
+
+def test_every_preset_can_be_trained_when_it_is_named() -> None:
+    assert [recipe.name for recipe in chosen_recipes(_request(presets=tuple(PRESETS)))] == list(PRESETS)
 
 
 def test_presets_are_trained_in_the_order_in_which_they_are_named() -> None:
@@ -51,8 +55,8 @@ def test_every_recipe_is_changed_when_a_field_is_set(tmp_path: Path) -> None:
 
 def test_every_recipe_asks_for_a_warm_start_when_the_run_does() -> None:
     asked, plain = (chosen_recipes(_request(is_warm=is_warm)) for is_warm in (True, False))
-    assert [recipe.warm_start.enabled for recipe in asked] == [True] * len(PRESETS)
-    assert [recipe.warm_start.enabled for recipe in plain] == [False] * len(PRESETS)
+    assert [recipe.warm_start.enabled for recipe in asked] == [True] * len(STANDARD)
+    assert [recipe.warm_start.enabled for recipe in plain] == [False] * len(STANDARD)
 
 
 @pytest.mark.parametrize(

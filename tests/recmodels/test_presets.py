@@ -1,7 +1,7 @@
 import pytest
 
 from recmodels.models import MODELS
-from recmodels.presets import PRESETS
+from recmodels.presets import PRESETS, STANDARD, presets
 from recmodels.recipe import DataConfig
 
 
@@ -20,3 +20,7 @@ def test_a_preset_learns_from_the_label_when_one_is_given(name):
 
 def test_presets_are_of_known_models_when_they_are_listed():
     assert {preset().model.name for preset in PRESETS.values()} <= set(MODELS.names())
+
+
+def test_the_standard_presets_are_made_when_none_is_named():
+    assert tuple(recipe.name for recipe in presets()) == STANDARD

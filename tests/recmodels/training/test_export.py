@@ -6,25 +6,38 @@ import onnxruntime as ort
 import pytest
 import torch
 
-from recmodels.encoders.transformer import TransformerEncoder
 from recmodels.errors import TrainingError
 from recmodels.training.export import check_graph, export_encoder
+from tests.recmodels.encoders.encoders import ENCODERS, LONGEST, SIZE
+
+ALIKE = (
+    "cnn",
+    "ligr",
+)  # made of operators that the transformer's export shows; the models' contract exports all
+
+
+@pytest.fixture(
+    scope="module",
+    params=[pytest.param(kind, marks=pytest.mark.slow) if kind in ALIKE else kind for kind in ENCODERS],
+)
+def kind(request):
+    return request.param
 
 
 @pytest.fixture(scope="module")
-def encoder():
+def encoder(kind):
     torch.manual_seed(0)
-    return TransformerEncoder(8, num_layers=1, num_heads=2, max_length=9, dropout=0.5).train()
+    return ENCODERS[kind]().train()
 
 
 @pytest.fixture(scope="module")
 def graph(encoder):
-    return export_encoder(encoder, embedding_dim=8, max_length=9)
+    return export_encoder(encoder, embedding_dim=SIZE, max_length=LONGEST)
 
 
-@pytest.mark.parametrize(("batch", "length"), [(1, 1), (1, 9), (6, 4)])
+@pytest.mark.parametrize(("batch", "length"), [(1, 1), (1, LONGEST), (6, 4), (2, 7)])
 def test_the_graph_equals_torch_when_batch_and_length_are_any(encoder, graph, batch, length):
-    vectors = torch.randn(batch, length, 8)
+    vectors = torch.randn(batch, length, SIZE)
     is_item = torch.arange(length) >= torch.randint(0, length + 1, (batch, 1))
     session = ort.InferenceSession(graph)
     served = session.run(["query"], {"vectors": vectors.numpy(), "is_item": is_item.numpy()})[0]
@@ -49,9 +62,9 @@ def test_nothing_of_the_machine_is_in_the_bytes_when_a_graph_is_exported(graph):
 
 @pytest.mark.parametrize(("added", "difference"), [(float("nan"), "nan"), (0.5, r"\d\.\d\de")])
 def test_a_graph_is_refused_when_it_is_not_what_the_encoder_computes(encoder, graph, added, difference):
-    check_graph(graph, encoder, embedding_dim=8, max_length=9)
+    check_graph(graph, encoder, embedding_dim=SIZE, max_length=LONGEST)
     other = copy.deepcopy(encoder)
     with torch.no_grad():
-        other.norm.bias += added
+        next(weight for weight in reversed(list(other.parameters()))).add_(added)  # the last bias
     with pytest.raises(TrainingError, match=f"differs from the trained one by {difference}"):
-        check_graph(graph, other, embedding_dim=8, max_length=9)
+        check_graph(graph, other, embedding_dim=SIZE, max_length=LONGEST)

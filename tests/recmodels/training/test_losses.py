@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from recmodels.layers.item_table import ItemTable
-from recmodels.training.losses import cross_entropy, sampled_softmax
+from recmodels.training.losses import bce, cross_entropy, gbce, sampled_softmax
 from recmodels.training.negatives import Negatives, uniform_negatives
 
 
@@ -57,6 +58,92 @@ def test_loss_is_zero_and_has_a_gradient_when_every_negative_is_the_target():
     (gradient,) = torch.autograd.grad(loss, table.weight)
     assert loss.item() == 0
     assert not gradient.any()
+
+
+def gradients(loss, query, table):
+    return torch.autograd.grad(loss, (query, table.weight))
+
+
+def test_log_q_recovers_the_direction_of_the_whole_softmax_when_popular_items_are_drawn_more():
+    """Item 2 is half of all draws; without the correction its vector is pushed away for that."""
+    torch.manual_seed(2)
+    query, target, table, size = torch.randn(1, 8), torch.tensor([9]), ItemTable(22, 8), 40
+    others = torch.arange(22) != 9
+    drawn = torch.tensor([0.5] + [0.5 / 19] * 19)
+    query.requires_grad_()
+
+    def direction(loss):
+        return gradients(loss, query, table)[1][others].flatten()
+
+    def mean_direction(correction):
+        ids = [torch.multinomial(drawn, size, replacement=True) for _ in range(200)]
+        losses = [sampled_softmax(query, target, table, Negatives(row + 2, correction(row))) for row in ids]
+        return direction(torch.stack(losses).mean())
+
+    whole = direction(cross_entropy(query, target, table))
+    corrected = mean_direction(lambda ids: (size * drawn[ids]).log())
+    plain = mean_direction(lambda ids: torch.zeros(len(ids)))
+    assert nn.functional.cosine_similarity(corrected, whole, dim=0) > 0.99
+    assert nn.functional.cosine_similarity(plain, whole, dim=0) < 0.7
+
+
+@pytest.mark.parametrize("logits_at_once", [1, 7 * 20, 10**9])
+def test_cross_entropy_equals_that_of_torch_when_it_is_taken_in_chunks(case, logits_at_once):
+    query, target, table = case
+    query.requires_grad_()
+    chunked = 3 * cross_entropy(query, target, table, logits_at_once=logits_at_once)
+    whole = 3 * nn.functional.cross_entropy(query @ table.vectors()[2:].T, target - 2)
+    assert chunked.item() == pytest.approx(whole.item(), rel=1e-6)
+    for ours, theirs in zip(gradients(chunked, query, table), gradients(whole, query, table), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-6, atol=1e-6)
+
+
+def test_cross_entropy_keeps_no_scores_when_it_waits_for_the_backward_pass():
+    """What is kept is two gradients, P D + V D numbers, not the P N scores."""
+    kept = []
+
+    def keep(tensor):
+        kept.append(tensor.numel())
+        return tensor
+
+    query, target, table = torch.randn(300, 4, requires_grad=True), torch.randint(2, 1002, (300,)), ItemTable(1002, 4)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        cross_entropy(query, target, table)
+    assert sum(kept) <= 300 * 4 + 1002 * 4
+
+
+def test_bce_is_the_mean_over_the_target_and_the_sample_when_it_is_written_out(case):
+    query, target, table = case
+    ids = torch.tensor([2, 5, 11, 20])
+    logits = query @ table.vectors().T
+    terms = nn.functional.binary_cross_entropy_with_logits(
+        torch.cat([logits.gather(1, target[:, None]), logits[:, ids]], dim=1),
+        torch.tensor([1.0, 0, 0, 0, 0]).expand(9, -1),
+        reduction="none",
+    )
+    terms[:, 1:][target[:, None] == ids] = 0  # a position's own target is no negative
+    expected = terms.sum(dim=1).mean() / 5
+    negatives = Negatives(ids, torch.full((4,), math.log(4 / 20)))
+    assert bce(query, target, table, negatives).item() == pytest.approx(expected.item(), rel=1e-6)
+    assert gbce(query, target, table, negatives, calibration=0.0).item() == pytest.approx(expected.item(), rel=1e-6)
+
+
+@pytest.mark.parametrize(("calibration", "beta"), [(0.0, 1.0), (0.5, 0.75), (0.75, 0.625), (1.0, 0.5)])
+def test_gbce_weighs_the_positive_by_beta_when_half_of_the_catalogue_is_sampled(calibration, beta):
+    """alpha = 1/2: beta = alpha (t (1 - 1 / alpha) + 1 / alpha) = 1 - t / 2."""
+    table = ItemTable(4, 1)
+    table.weight.data = torch.tensor([[0.0], [0.0], [1.0], [2.0]])
+    one = Negatives(torch.tensor([3]), torch.tensor([math.log(1 / 2)]))
+    found = gbce(torch.ones(1, 1), torch.tensor([2]), table, one, calibration=calibration)
+    # the target scores 1, the negative 2: (beta log(1 + e^-1) + log(1 + e^2)) / 2
+    expected = (beta * math.log(1 + math.exp(-1)) + math.log(1 + math.exp(2))) / 2
+    assert found.item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_gbce_is_bce_when_every_item_is_sampled(case):
+    query, target, table = case
+    every = Negatives(torch.arange(2, 22), torch.zeros(20))
+    torch.testing.assert_close(gbce(query, target, table, every), bce(query, target, table, every))
 
 
 def test_uniform_negatives_are_distinct_items_with_their_expected_count_when_drawn():

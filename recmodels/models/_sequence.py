@@ -1,0 +1,115 @@
+"""What all sequence models share: after every event of a history, an encoder's vector is to find the next item."""
+
+from abc import abstractmethod
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import Field
+from torch import Tensor
+
+from recmodels.data.batches import pad
+from recmodels.data.histories import Histories
+from recmodels.data.vocabulary import FIRST_ITEM, PADDING
+from recmodels.encoders._contract import SequenceEncoder
+from recmodels.layers.item_table import ItemTable
+from recmodels.models import ModelConfig
+from recmodels.models._gradient import GradientModel
+from recmodels.scorers import EncoderScorer, known_items
+from recmodels.training.export import export_encoder
+from recmodels.training.losses import LOGITS_AT_ONCE, SAMPLED_LOSSES, cross_entropy
+from recmodels.training.negatives import uniform_negatives
+
+_FLOAT_BYTES = 4
+
+
+class SequenceConfig(ModelConfig):
+    """Settings of every sequence model."""
+
+    embedding_dim: int = Field(64, ge=1)
+    """D, size of every vector."""
+    max_length: int = Field(50, ge=1)
+    """L, how many of a history's last events are used."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share of zeros while training."""
+    loss: Literal["sampled_softmax", "cross_entropy", "bce", "gbce"] = "sampled_softmax"
+    """Against the whole catalogue (`cross_entropy`), or against `negatives` items drawn uniformly for each batch."""
+    negatives: int = Field(256, ge=1)
+    """Items drawn for each batch; `cross_entropy` draws none."""
+
+    @abstractmethod
+    def build_encoder(self) -> SequenceEncoder:
+        """Return a new encoder with random weights, for histories of `max_length` and vectors of `embedding_dim`."""
+
+
+class SequenceModel(GradientModel):
+    """Scores an item by the inner product of its vector with the encoded history.
+
+    The objective is the shifted sequence: every event is predicted from those before it. Source: Kang and McAuley
+    2018, section III-D. Items have one vector each, as input and as output.
+
+    Args:
+        config: Of the model; it builds the encoder.
+        vocabulary_size: V, the two special entries included.
+    """
+
+    Config: ClassVar[type[SequenceConfig]]
+    training_fields = frozenset({"dropout", "loss", "negatives"})
+
+    def __init__(self, config: SequenceConfig, vocabulary_size: int) -> None:
+        super().__init__()
+        self.config = config
+        self.vocabulary_size = vocabulary_size
+        self.items = ItemTable(vocabulary_size, config.embedding_dim)
+        self.encoder = config.build_encoder()
+
+    @property
+    def max_length(self) -> int:
+        """L: a training row holds at most one event more, the last target."""
+        return self.config.max_length
+
+    def loss(self, rows: Tensor) -> Tensor:
+        """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
+        inputs, targets = rows[:, :-1], rows[:, 1:]
+        is_target = targets != PADDING
+        states = self.encoder(self.items.vectors(inputs), inputs != PADDING)  # (B, L, D)
+        query, target = states[is_target], targets[is_target]  # (P, D), (P,)
+        if self.config.loss == "cross_entropy":
+            return cross_entropy(query, target, self.items)
+        negatives = uniform_negatives(self.config.negatives, self.vocabulary_size, device=rows.device)
+        return SAMPLED_LOSSES[self.config.loss](query, target, self.items, negatives)
+
+    def score(self, histories: Histories) -> NDArray[np.float32]:
+        """Return (B, V) scores by torch; what is served is `export`, this is how training watches itself."""
+        recent = known_items(histories).last(self.max_length)
+        length = max(int(recent.lengths.max(initial=0)), 1)
+        items = torch.from_numpy(pad(recent, length=length)).to(self.items.weight.device, torch.int64)
+        with torch.no_grad():
+            query = self.encoder.last(self.items.vectors(items), items != PADDING)  # (B, D)
+            scores: NDArray[np.float32] = (query @ self.items.vectors().T).cpu().numpy()
+        scores[:, :FIRST_ITEM] = -np.inf
+        return scores
+
+    def export(self) -> EncoderScorer:
+        """Return the encoder as ONNX beside the item vectors."""
+        config = self.config
+        graph = export_encoder(self.encoder, embedding_dim=config.embedding_dim, max_length=config.max_length)
+        return EncoderScorer(graph, self.items.weight.detach().cpu().numpy().copy(), config.max_length)
+
+    def forecast_bytes(self, batch_size: int) -> int:
+        """Return about how much memory a training step takes, in bytes.
+
+        Weights count five times (themselves, gradient, two moments, the best so far); the encoder tells what a position
+        keeps for the backward pass; a sampled loss keeps three numbers a position and item. The whole softmax has as
+        many of some positions at a time only, and the item table's gradient twice more.
+        """
+        config = self.config
+        positions = batch_size * config.max_length
+        weights = 5 * sum(parameter.numel() for parameter in self.parameters())
+        states = positions * self.encoder.kept_numbers
+        if config.loss in SAMPLED_LOSSES:
+            loss = 3 * positions * config.negatives
+        else:
+            loss = 3 * min(positions * self.vocabulary_size, LOGITS_AT_ONCE) + 2 * self.items.weight.numel()
+        return _FLOAT_BYTES * (weights + states + loss)
