@@ -9,7 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from monitoring.incidents import figure_of
-from monitoring.result import CheckResult, Status
+from monitoring.result import COUNTS_ROWS, CheckResult, Status
 
 LEARNABLE = ("population", "catalogue", "model")
 """Families whose drift new data can teach."""
@@ -111,9 +111,13 @@ def decide(
 
 def drift_began(results: Sequence[CheckResult]) -> datetime | None:
     """Return since when the figure has drifted that moved most, of those that new data can teach; None without one."""
-    drifted = [one for one in results if one.status is Status.DRIFT and one.family in LEARNABLE and one.since]
+    drifted = [one for one in results if one.status is Status.DRIFT and _can_be_taught(one) and one.since]
     most = max(drifted, key=lambda one: abs(one.size or 0.0), default=None)
     return None if most is None else most.since
+
+
+def _can_be_taught(result: CheckResult) -> bool:
+    return result.family in LEARNABLE and not result.details.get(COUNTS_ROWS)
 
 
 def _quiet(results: Sequence[CheckResult]) -> str:
@@ -141,11 +145,10 @@ def _refusals(
     drifted: Sequence[CheckResult], state: PolicyState, config: PolicyConfig, *, now: datetime
 ) -> tuple[str, ...]:
     found = []
-    families = {result.family for result in drifted}
-    if "data" in families:
+    if "data" in {result.family for result in drifted}:
         found.append("No retrain: the data themselves changed, and a model trained on them would learn the fault.")
-    elif not families & set(LEARNABLE):
-        found.append("No retrain: serving drift is not taught away.")
+    elif not any(_can_be_taught(result) for result in drifted):
+        found.append("No retrain: new data teach nothing against this (serving, or the number of rows alone).")
     if state.is_busy:
         found.append("No retrain: a retrain or a canary is under way.")
     if state.champion_since is not None and now - state.champion_since < timedelta(days=config.settle_days):

@@ -5,6 +5,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final
 
+COUNTS_ROWS: Final = "counts_rows"
+"""Detail, 1.0, of a figure that counts rows: more or fewer of them are nothing that a model could learn."""
 OUTLIVES_MODEL: Final = "outlives_model"
 """Detail, 1.0, of a figure whose level is people's and not a model's: under a new one it is expected back."""
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from monitoring.drift.cusum import CusumConfig, Track, run
 from monitoring.drift.series import Array, Figures, Scale, Series
-from monitoring.result import CheckResult, Finding, Status
+from monitoring.result import COUNTS_ROWS, CheckResult, Finding, Status
 
 _FRIDAY_TO_SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, Monday being 0
@@ -108,6 +108,8 @@ class Judgement:
             "rows": float(self.figures.series[self.keys[column]].rows[day]),
             "users": float(self.figures.users[day]),
         }
+        if self.figures.series[self.keys[column]].is_volume:
+            rows[COUNTS_ROWS] = 1.0
         if not judged:
             return rows
         return rows | {

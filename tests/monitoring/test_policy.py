@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from monitoring.policy import PolicyAction, PolicyConfig, PolicyState, decide, drift_began
-from monitoring.result import CheckResult, Status
+from monitoring.result import COUNTS_ROWS, CheckResult, Status
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 CONFIG = PolicyConfig(settle_days=0, cool_down_days=2, weekly_retrains=2, minimum_new_rows=1000, rollback_days=2)
@@ -39,7 +39,7 @@ READY = PolicyState(new_labelled_rows=1000, drifted_rows=10_000)
         ([drift("model")], READY, "retrain", "every limit allows"),
         ([drift("data")], READY, "alert", "learn the fault"),
         ([drift("data"), drift("population")], READY, "alert", "learn the fault"),
-        ([drift("serving")], READY, "alert", "not taught away"),
+        ([drift("serving")], READY, "alert", "teach nothing against this"),
         ([drift("serving"), drift("population")], READY, "retrain", "every limit allows"),
         (
             [drift("population")],
@@ -111,6 +111,17 @@ def test_new_champion_is_left_until_days_that_it_served_are_judged():
     assert refused.action is PolicyAction.ALERT
     assert "less than 4 days; figures may still tell of the one before it" in refused.reasons[0]
     assert decide([drift("population")], old, config, now=NOW).action is PolicyAction.RETRAIN
+
+
+def test_nothing_is_retrained_when_only_the_number_of_rows_moved():
+    volume = replace(drift("population"), details={COUNTS_ROWS: 1.0}, size=9.0)
+    refused = decide([volume], READY, CONFIG, now=NOW)
+    assert refused.action is PolicyAction.ALERT
+    assert "the number of rows alone" in refused.reasons[0]
+    assert drift_began([volume]) is None
+    taste = drift("catalogue", days(2))
+    assert decide([volume, taste], READY, CONFIG, now=NOW).action is PolicyAction.RETRAIN
+    assert drift_began([volume, taste]) == days(2)
 
 
 def test_drift_began_when_the_figure_did_that_moved_most_and_can_be_taught():

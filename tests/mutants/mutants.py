@@ -258,7 +258,7 @@ POLICY = (
         "since is None",
         _POLICY_TEST,
     ),
-    Mutant("policy: retrains on broken data", _POLICY, '"data" in families', '"data" not in families', _POLICY_TEST),
+    Mutant("policy: retrains on broken data", _POLICY, 'if "data" in {', 'if "data" not in {', _POLICY_TEST),
 )
 
 JUDGE = (
