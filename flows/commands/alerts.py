@@ -17,7 +17,9 @@ app = typer.Typer(
 IncidentId = Annotated[str, typer.Argument(help="Id of the incident, or how it begins, as `alerts list` shows it.")]
 By = Annotated[str, typer.Option(help="Who decides; left out, the user of this machine.")]
 Model = Annotated[str, typer.Option(help="Whose figures: a model; left out, the data; * for everything.")]
-Family = Annotated[str, typer.Argument(help="Family: data, population, catalogue, model, serving, delivery; or all.")]
+Family = Annotated[
+    str, typer.Argument(help="Family: data, population, catalogue, model, serving, delivery, retraining; or all.")
+]
 
 
 @app.callback()
