@@ -186,3 +186,24 @@ def test_moments_keep_microseconds_in_any_time_zone() -> None:
 def test_naive_datetime_is_refused() -> None:
     with pytest.raises(ValueError, match="no time zone"):
         to_microseconds(datetime(2026, 3, 1))
+
+
+def test_a_writer_has_its_turn_soon_after_the_one_before_it_however_long_it_waited(tmp_path: Path) -> None:
+    database = open_database(f"sqlite:///{tmp_path / 'everfeed.db'}")
+    entered: list[float] = []
+
+    def write() -> None:
+        with database.begin():
+            entered.append(time.monotonic())
+
+    waits = []
+    with ThreadPoolExecutor(1) as pool:
+        for _ in range(9):
+            with database.begin():
+                other = pool.submit(write)
+                time.sleep(0.15)  # by now SQLite itself would ask every 100 ms
+            released = time.monotonic()
+            other.result()
+            waits.append(entered[-1] - released)
+    database.close()
+    assert sorted(waits)[len(waits) // 2] < 0.03
