@@ -7,13 +7,8 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 _ROOT = Path(__file__).parent.parent
-_ALONE = {
-    "test_bad_input.py",
-    "test_deployments.py",
-    "test_drawing.py",
-    "test_shift.py",
-    "test_warm_start.py",
-}
+_TOGETHER = {"test_audit.py", "test_compare.py", "test_lifecycle.py", "test_resume.py"}
+"""Modules of tests/flows that read one lived-in home, which takes half a minute to make."""
 _COVERING = ("tests/recmodels/", "tests/monitoring/", "tests/contracts/")
 """Tests whose coverage is counted: counting costs half as much again, and these reach what is to be covered."""
 
@@ -29,11 +24,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 class _ByModule(LoadScopeScheduling):
-    """Keep a module on one worker, and the flows that share a lived-in home; the longest modules stand alone."""
+    """Keep a module on one worker, and the modules that share a lived-in home."""
 
     def _split_scope(self, nodeid: str) -> str:
         path = nodeid.split("::", 1)[0]
-        is_shared = path.startswith("tests/flows/") and path.rsplit("/", 1)[1] not in _ALONE
+        is_shared = path.startswith("tests/flows/") and path.rsplit("/", 1)[1] in _TOGETHER
         return "tests/flows" if is_shared else path
 
 
