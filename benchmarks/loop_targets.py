@@ -1,5 +1,6 @@
 """What the closed loop must do, beside what it did."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from benchmarks.loop_days import Lived
@@ -38,8 +39,7 @@ def judge(lived: Lived, *, stable_days: int) -> list[Target]:
     worst = min(lived.rates[shift : shift + 5])
     end = len(lived.rates)
     last = _mean(lived.rates[-7:])
-    ended = max((day for day in resolved if day is not None), default=float(end))
-    quiet = end - int(ended)  # whole days lived since the night of the resolution
+    quiet = quiet_days([(one["opened"], one["resolved"]) for one in after], end=end)
     recovered = (last - worst) / max(usual - worst, 1e-9)
     return [
         Target("incidents before the shift", "0", str(len(before)), not before),
@@ -71,6 +71,23 @@ def judge(lived: Lived, *, stable_days: int) -> list[Target]:
         Target("stable days after it without anything", f">= {stable_days}", str(quiet), quiet >= stable_days),
         Target("requests not answered", "0", str(lived.failed), lived.failed == 0),
     ]
+
+
+def quiet_days(incidents: Sequence[tuple[float, float | None]], *, end: int) -> int:
+    """Return the whole days from the first night on which every incident had resolved until one opened again.
+
+    Args:
+        incidents: When each opened, and resolved; None for one that did not.
+        end: Days that were lived.
+    """
+    ended: float | None = None
+    for opened, resolved in sorted(incidents, key=lambda one: one[0]):
+        if ended is not None and opened > ended:
+            return int(opened) - int(ended)
+        if resolved is None:
+            return 0
+        ended = resolved if ended is None else max(ended, resolved)
+    return 0 if ended is None else end - int(ended)
 
 
 def _mean(values: list[float]) -> float:

@@ -108,7 +108,7 @@ def commit() -> str:
     """Return the commit of the code that runs, or `unknown` outside of a checkout."""
     command = ("git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD")
     try:
-        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603
+        result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=False)  # noqa: S603 - our own
     except FileNotFoundError:
         return "unknown"
     return result.stdout.strip() or "unknown"

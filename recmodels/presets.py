@@ -5,6 +5,8 @@ esasrec, gru and nextitnet began with those of sasrec; two or three other settin
 
 from collections.abc import Callable
 
+from pydantic import JsonValue
+
 from recmodels.recipe import DataConfig, ModelChoice, Recipe, TrainerConfig
 
 _ANY = DataConfig()
@@ -33,30 +35,28 @@ def ease(data: DataConfig = _ANY) -> Recipe:
 
 def sasrec(data: DataConfig = _ANY) -> Recipe:
     """Return the transformer with a softmax over sampled items; under a minute on one core for ML-100K."""
-    config = {"embedding_dim": 64, "num_layers": 1, "max_length": 50, "dropout": 0.4, "negatives": 512}
-    trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
-    return Recipe(name="sasrec", model=ModelChoice(name="sasrec", config=config), data=data, trainer=trainer)
+    return _sequence("sasrec", data, num_layers=1)
 
 
 def esasrec(data: DataConfig = _ANY) -> Recipe:
     """Return the transformer with gated blocks."""
-    config = {"embedding_dim": 64, "num_layers": 1, "max_length": 50, "dropout": 0.4, "negatives": 512}
-    trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
-    return Recipe(name="esasrec", model=ModelChoice(name="esasrec", config=config), data=data, trainer=trainer)
+    return _sequence("esasrec", data, num_layers=1)
 
 
 def gru(data: DataConfig = _ANY) -> Recipe:
     """Return the recurrent network."""
-    config = {"embedding_dim": 64, "hidden_dim": 128, "max_length": 50, "dropout": 0.2, "negatives": 512}
-    trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
-    return Recipe(name="gru", model=ModelChoice(name="gru", config=config), data=data, trainer=trainer)
+    return _sequence("gru", data, hidden_dim=128, dropout=0.2)
 
 
 def nextitnet(data: DataConfig = _ANY) -> Recipe:
     """Return the dilated convolutions."""
-    config = {"embedding_dim": 64, "num_layers": 2, "max_length": 50, "dropout": 0.4, "negatives": 512}
+    return _sequence("nextitnet", data, num_layers=2)
+
+
+def _sequence(name: str, data: DataConfig, **own: JsonValue) -> Recipe:
+    config: dict[str, JsonValue] = {"embedding_dim": 64, "max_length": 50, "dropout": 0.4, "negatives": 512}
     trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
-    return Recipe(name="nextitnet", model=ModelChoice(name="nextitnet", config=config), data=data, trainer=trainer)
+    return Recipe(name=name, model=ModelChoice(name=name, config=config | own), data=data, trainer=trainer)
 
 
 PRESETS: dict[str, Callable[[DataConfig], Recipe]] = {

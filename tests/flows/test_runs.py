@@ -15,7 +15,7 @@ from recmodels.presets import PRESETS, STANDARD
 
 
 def _request(source: str = "movielens", *, path: Path = Path(), **fields: object) -> RunRequest:
-    return RunRequest(source=source, path=path, **fields)  # type: ignore[arg-type]
+    return RunRequest(source=source, path=path, **fields)  # type: ignore[arg-type]  # of any field
 
 
 def _recipe_file(folder: Path, name: str = "mine") -> Path:

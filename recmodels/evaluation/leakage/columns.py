@@ -82,7 +82,7 @@ def as_moments(column: pa.Array) -> NDArray[np.int64] | None:
     """Return times in microseconds, ``(N,)``, the smallest number for none; None if these are no times."""
     missing = np.iinfo(np.int64).min
     if pa.types.is_string(column.type):
-        is_date = pc.fill_null(pc.match_substring_regex(column, pattern=_DATE), False)  # noqa: FBT003
+        is_date = pc.fill_null(pc.match_substring_regex(column, pattern=_DATE), False)  # noqa: FBT003 - the fill
         if not _is_nearly_all(is_date, column):
             return None
         days = pc.strptime(pc.utf8_slice_codeunits(column, 0, 10), "%Y-%m-%d", "us", error_is_null=True)
@@ -95,7 +95,7 @@ def as_moments(column: pa.Array) -> NDArray[np.int64] | None:
 def as_numbers(column: pa.Array) -> NDArray[np.float64] | None:
     """Return numbers, ``(N,)``, NaN for none; None if these are no numbers."""
     if pa.types.is_string(column.type):
-        is_number = pc.fill_null(pc.match_substring_regex(column, pattern=_NUMBER), False)  # noqa: FBT003
+        is_number = pc.fill_null(pc.match_substring_regex(column, pattern=_NUMBER), False)  # noqa: FBT003 - the fill
         if not _is_nearly_all(is_number, column):
             return None
         column = pc.utf8_trim_whitespace(pc.if_else(is_number, column, pa.scalar(None, column.type))).cast(pa.float64())

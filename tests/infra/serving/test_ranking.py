@@ -140,7 +140,7 @@ def test_a_model_that_overruns_its_deadline_inline_moves_to_a_thread(model: Load
 
 def test_a_taken_down_item_is_dropped_and_counted_when_the_ranker_lets_it_through(model: LoadedModel) -> None:
     class Leaky(Ranker):
-        def recommend_many(self, asks: Sequence[Ask], **options: object) -> list[Slate]:  # type: ignore[override]
+        def recommend_many(self, asks: Sequence[Ask], **options: object) -> list[Slate]:  # type: ignore[override]  # any
             return super().recommend_many(asks)
 
     model.batcher.ranker = Leaky(model.ranker.bundle)

@@ -247,7 +247,7 @@ def test_the_answer_is_out_before_its_comparison_is_offered(model: LoadedModel, 
     serving = Serving(slot.reference, slot.reference, salt="a salt", rollout_id="rollout-1", state="shadow")
     gateway.view = View(Lineup(serving, slot, slot, model.popular), has_polled=True)
     order: list[str] = []
-    gateway.shadow.offer = lambda _shown: order.append("offered")  # type: ignore[method-assign]
+    gateway.shadow.offer = lambda _shown: order.append("offered")  # type: ignore[method-assign]  # seen
 
     async def serve() -> None:
         await gateway.recommend(RecommendRequest("ann", history=[HistoryEvent("film-10", 0)]))
