@@ -24,6 +24,11 @@ class GradientModel(nn.Module, ABC):
     def max_length(self) -> int:
         """L, how many of a history's last events are used."""
 
+    @property
+    def names_few_items(self) -> bool:
+        """Whether the loss of a batch gives a gradient to few items of the table."""
+        return False
+
     @abstractmethod
     def loss(self, rows: Tensor) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it.
