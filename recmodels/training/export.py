@@ -48,6 +48,7 @@ def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: 
     example = (torch.zeros(2, length, embedding_dim), torch.ones(2, length, dtype=torch.bool))
     any_size = torch.export.Dim.DYNAMIC
     shapes = {"vectors": {0: any_size, 1: any_size}, "is_item": {0: any_size, 1: any_size}}
+    torch.ops.aten.gru.input._dispatch_cache.clear()  # torch 2.13 leaves a kernel of one fixed length there
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module,

@@ -52,6 +52,12 @@ def test_the_encoder_stays_as_it_was_when_it_is_exported(encoder, graph):
     assert encoder.training
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gru"], indirect=True)
+def test_a_recurrence_is_of_any_length_when_the_process_has_exported_one_before(encoder, graph):
+    assert export_encoder(encoder, embedding_dim=SIZE, max_length=LONGEST) == graph
+
+
 def test_nothing_of_the_machine_is_in_the_bytes_when_a_graph_is_exported(graph):
     model = onnx.load_from_string(graph)
     parts = [model, model.graph, *model.graph.node, *model.graph.initializer]
