@@ -116,7 +116,7 @@ def train(
         elif parent:
             raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
         else:
-            model.fit(_training_data(split))
+            model.fit(_training_data(split, seed=seed))
         scorer = model.export()
     measured = validation.measure(scorer)
     metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
@@ -156,7 +156,7 @@ def refit(
             for number in range(1, epochs + 1):
                 loop.epoch(number)
         else:
-            model.fit(_training_data(part))
+            model.fit(_training_data(part, seed=seed))
         return model.export()
 
 
@@ -233,5 +233,5 @@ class _Keeper:
             self._kept_at = self.clock()
 
 
-def _training_data(part: TrainPart) -> TrainingData:
-    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until)
+def _training_data(part: TrainPart, *, seed: int) -> TrainingData:
+    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until, seed)

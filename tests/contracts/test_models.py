@@ -92,7 +92,7 @@ def seen_lists(histories):
 
 
 def test_the_catalogue_of_models_is_listed_when_asked():
-    assert {"ease", "esasrec", "gru", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
+    assert {"ease", "esasrec", "gru", "ials", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
