@@ -59,6 +59,11 @@ def nextitnet(data: DataConfig = _ANY) -> Recipe:
     return _sequence("nextitnet", data, num_layers=2)
 
 
+def two_tower(data: DataConfig = _ANY) -> Recipe:
+    """Return weighted means of the history against items of id and content."""
+    return _sequence("two_tower", data)
+
+
 def _sequence(name: str, data: DataConfig, **own: JsonValue) -> Recipe:
     config: dict[str, JsonValue] = {"embedding_dim": 64, "max_length": 50, "dropout": 0.4, "negatives": 512}
     trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
@@ -74,6 +79,7 @@ PRESETS: dict[str, Callable[[DataConfig], Recipe]] = {
     "esasrec": esasrec,
     "gru": gru,
     "nextitnet": nextitnet,
+    "two_tower": two_tower,
 }
 """Every preset by name."""
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recmodels.data.histories import Histories
+from recmodels.data.splits import TrainPart
 from recmodels.models import ModelConfig
 from recmodels.scorers import Scorer
 
@@ -23,6 +24,12 @@ class GradientModel(nn.Module, ABC):
     @abstractmethod
     def max_length(self) -> int:
         """L, how many of a history's last events are used."""
+
+    def prepare(self, part: TrainPart) -> None:
+        """Look at the catalogue that is to be learned, before weights are trained or loaded.
+
+        What is seen here comes of the data and is no weight: the same part shows the same.
+        """
 
     @abstractmethod
     def loss(self, rows: Tensor) -> Tensor:

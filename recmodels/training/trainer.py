@@ -164,6 +164,7 @@ def _build(recipe: Recipe, part: TrainPart, *, seed: int, memory_bytes: int | No
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
     if isinstance(model, GradientModel):
+        model.prepare(part)
         forecast = model.forecast_bytes(recipe.trainer.batch_size)
         if memory_bytes is not None and forecast > memory_bytes:
             raise TrainingError(
