@@ -34,6 +34,7 @@ class ContentTable(ItemTable):
         text_dim = CONTENT.build(content.text, content.text_config).embedding_dim if content.text is not None else 0
         self.labels = nn.EmbeddingBag(content.label_buckets + 1, embedding_dim, mode="mean", padding_idx=0)
         self.text = nn.Linear(text_dim, embedding_dim, bias=False) if text_dim else None
+        self.config = content
         self.id_dropout = id_dropout
         for weights in (self.labels.weight, *(self.text.parameters() if self.text else ())):
             nn.init.normal_(weights, std=embedding_dim**-0.5)
@@ -56,6 +57,11 @@ class ContentTable(ItemTable):
             own = own * kept[..., None]
         labels, texts = (self.labels_of, self.texts_of) if ids is None else (self.labels_of[ids], self.texts_of[ids])
         return own + self.content(labels, texts)
+
+    def vectors_of_new(self, features: ItemFeatures) -> Tensor:
+        """Return the vectors of items without an id here, by their content alone, (M, D)."""
+        device = self.weight.device
+        return self.content(torch.from_numpy(features.labels).to(device), torch.from_numpy(features.texts).to(device))
 
     def content(self, labels: Tensor, texts: Tensor) -> Tensor:
         """Return the part of vectors that comes of content: labels (..., M) and texts (..., T) -> (..., D)."""

@@ -93,8 +93,8 @@ class SequenceModel(GradientModel):
 
     def prepare(self, part: TrainPart) -> None:
         """Show the item table what the catalogue says of its items."""
-        if isinstance(self.items, ContentTable) and self.config.content is not None:
-            self.items.show(ItemReader(self.config.content, part.items).read(part.items))
+        if isinstance(self.items, ContentTable):
+            self.items.show(ItemReader(self.items.config, part.items).read(part.items))
 
     def loss(self, rows: Tensor) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
