@@ -12,6 +12,9 @@ from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.item_features import ItemFeatures
 from recmodels.layers.item_table import ItemTable
 
+_BEGINNING = 0.1
+"""Length of what content adds at first, in lengths of an id's vector: items begin apart, whatever they share."""
+
 
 class ContentTable(ItemTable):
     """The sum of an id's vector, the mean of its labels' vectors and a projection of its text.
@@ -37,7 +40,7 @@ class ContentTable(ItemTable):
         self.config = content
         self.id_dropout = id_dropout
         for weights in (self.labels.weight, *(self.text.parameters() if self.text else ())):
-            nn.init.normal_(weights, std=embedding_dim**-0.5)
+            nn.init.normal_(weights, std=_BEGINNING * embedding_dim**-0.5)
         with torch.no_grad():
             self.labels.weight[0] = 0
         self.register_buffer("labels_of", torch.zeros(vocabulary_size, 1, dtype=torch.int64), persistent=False)
@@ -47,6 +50,11 @@ class ContentTable(ItemTable):
         """Take the content of all items, row n being that of index n + 2."""
         self.labels_of = _below_specials(features.labels).to(self.weight.device)
         self.texts_of = _below_specials(features.texts).to(self.weight.device)
+
+    @property
+    def kept_numbers(self) -> int:
+        """Labels and text, and each part of the sum."""
+        return self.labels_of.shape[1] + self.texts_of.shape[1] + 3 * self.weight.shape[1]
 
     def vectors(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors of `ids` (any shape) as (..., D), or of all items as (V, D)."""

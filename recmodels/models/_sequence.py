@@ -144,10 +144,11 @@ class SequenceModel(GradientModel):
         config = self.config
         positions = batch_size * config.max_length
         weights = 5 * sum(parameter.numel() for parameter in self.parameters())
-        weights += sum(buffer.numel() for buffer in self.buffers())
-        states = positions * self.encoder.kept_numbers
+        shown = sum(buffer.nbytes for buffer in self.buffers())
+        looked_up = 2 * positions + (self.most_negatives if config.loss in SAMPLED_LOSSES else self.vocabulary_size)
+        states = positions * self.encoder.kept_numbers + looked_up * self.items.kept_numbers
         if config.loss in SAMPLED_LOSSES:
             loss = 3 * positions * self.most_negatives
         else:
             loss = 3 * min(positions * self.vocabulary_size, LOGITS_AT_ONCE) + 2 * self.items.weight.numel()
-        return _FLOAT_BYTES * (weights + states + loss)
+        return shown + _FLOAT_BYTES * (weights + states + loss)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from recmodels.content import ContentConfig
@@ -36,6 +36,15 @@ class Model(SequenceModel):
         """What items are known by beside their ids; None for ids alone."""
         id_dropout: float = Field(0.1, ge=0, lt=1)
         """Share of ids that are left out while training, so that content learns to do alone; 0 without `content`."""
+
+        @model_validator(mode="after")
+        def _loss_is_corrected(self) -> "Model.Config":
+            if self.loss in ("bce", "gbce"):
+                raise ValueError(
+                    f"loss {self.loss!r} takes no account of how often an item is a negative, and popular ones are in "
+                    "every batch; set loss to sampled_softmax or cross_entropy"
+                )
+            return self
 
         def build_encoder(self) -> PooledEncoder:
             """Return the user tower."""

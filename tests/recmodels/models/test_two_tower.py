@@ -50,6 +50,17 @@ def test_id_dropout_is_refused_when_there_is_no_content():
         MODELS.config("sasrec", {"id_dropout": 0.3})
 
 
+def test_a_loss_is_refused_when_it_does_not_correct_for_popular_negatives():
+    with pytest.raises(ModelConfigError, match="loss 'gbce' takes no account of how often an item is a negative"):
+        MODELS.config("two_tower", {"loss": "gbce"})
+
+
+def test_the_forecast_grows_by_what_is_shown_when_items_have_text(split):
+    bare, written = (a_model(split, content={"text": text}) for text in (None, "hashed"))
+    texts = split.vocabulary.size * 256 * 4
+    assert written.forecast_bytes(8) - bare.forecast_bytes(8) > texts
+
+
 def test_any_sequence_model_reads_content_when_it_is_asked_to(split):
     config = {"embedding_dim": 8, "max_length": 4, "num_layers": 1, "content": {"text": None, "label_buckets": 64}}
     model = MODELS.build("sasrec", MODELS.config("sasrec", config), split.vocabulary.size)
