@@ -1,4 +1,4 @@
-"""What is served and evaluated: three kinds of scorer on NumPy, SciPy and ONNX Runtime, without torch.
+"""What is served and evaluated: kinds of scorer on NumPy, SciPy and ONNX Runtime, without torch.
 
 Each turns histories into one score an item; which items are then shown is the ranker's to decide.
 """
@@ -21,6 +21,7 @@ from recmodels.data.known import distinct_items, is_blank, item_matrix, known_it
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
 from recmodels.encoder_graph import Encoder
 from recmodels.errors import BundleError
+from recmodels.factors import FactorScorer
 from recmodels.retrieval.coarse import CoarseScores, suits
 from recmodels.retrieval.graph import GRAPH, ItemGraph
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncoderScorer",
+    "FactorScorer",
     "ItemItemScorer",
     "Scorer",
     "StaticScorer",
@@ -261,6 +263,7 @@ _LOADERS: dict[str, Callable[[Path], Scorer]] = {
     "static": StaticScorer.load,
     "item_item": ItemItemScorer.load,
     "encoder": EncoderScorer.load,
+    "factors": FactorScorer.load,
 }
 
 

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recmodels.data.histories import Histories
+from recmodels.data.splits import TrainPart
 from recmodels.models import ModelConfig
 from recmodels.scorers import Scorer
 
@@ -28,6 +29,12 @@ class GradientModel(nn.Module, ABC):
     def names_few_items(self) -> bool:
         """Whether the loss of a batch gives a gradient to few items of the table."""
         return False
+
+    def prepare(self, part: TrainPart) -> None:
+        """Look at the catalogue that is to be learned, before weights are trained or loaded.
+
+        What is seen here comes of the data and is no weight: the same part shows the same.
+        """
 
     @abstractmethod
     def loss(self, rows: Tensor) -> Tensor:

@@ -136,7 +136,7 @@ def train(
         elif parent:
             raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
         else:
-            model.fit(_training_data(split))
+            model.fit(_training_data(split, seed=seed))
         scorer = model.export()
     measured = validation.measure(scorer)
     metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
@@ -176,13 +176,15 @@ def refit(
                 loop.epoch(number)
             model = loop.judged
         else:
-            model.fit(_training_data(part))
+            model.fit(_training_data(part, seed=seed))
         return model.export()
 
 
 def _build(recipe: Recipe, part: TrainPart, *, seed: int) -> GradientModel | ClosedFormModel:
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
+    if isinstance(model, GradientModel):
+        model.prepare(part)
     return cast("GradientModel | ClosedFormModel", model)
 
 
@@ -251,5 +253,5 @@ class _Keeper:
             self.workers.wait()
 
 
-def _training_data(part: TrainPart) -> TrainingData:
-    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until)
+def _training_data(part: TrainPart, *, seed: int) -> TrainingData:
+    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until, seed)

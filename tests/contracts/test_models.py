@@ -92,7 +92,9 @@ def seen_lists(histories):
 
 
 def test_the_catalogue_of_models_is_listed_when_asked():
-    assert {"ease", "esasrec", "gru", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
+    assert {"ease", "esasrec", "gru", "ials", "item_knn", "nextitnet", "popularity", "sasrec", "two_tower"} <= set(
+        NAMES
+    )
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -231,6 +233,7 @@ def test_a_warm_start_begins_as_its_parent_when_the_catalogue_is_the_same(world,
     recipe, bundle = world.recipe(name), world.bundle(name)
     part = replace(world.split, train_until=world.split.train_until + timedelta(days=1))
     model = build(name, part.vocabulary.size, **recipe.model.config)
+    model.prepare(part)
     report = go_on(model, Parent.of(bundle), recipe=recipe, part=part, seed=0)
     assert (report.items_new, report.items_dropped) == (0, 0)
     np.testing.assert_array_equal(model.eval().score(histories), world.models[name].score(histories))
