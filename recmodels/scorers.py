@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from recmodels.arrays import check_finite, read_arrays
-from recmodels.data.batches import pad
+from recmodels.data.batches import pad, pad_times
 from recmodels.data.histories import Histories
 from recmodels.data.known import distinct_items, is_blank, item_matrix, known_items
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
@@ -179,7 +179,8 @@ class EncoderScorer:
     """The inner product of an encoded history with every item's vector.
 
     The encoder is an ONNX graph from `vectors` (B, L, D) and `is_item` (B, L), padded on the left, to `query` (B, D).
-    Item vectors are looked up here, so that the graph knows no items.
+    Item vectors are looked up here, so that the graph knows no items. One that has an input `times` is given those of
+    the events, (B, L) in microseconds.
 
     Attributes:
         encoder: Bytes of the ONNX graph.
@@ -220,8 +221,10 @@ class EncoderScorer:
 
     def _encode(self, known: Histories) -> NDArray[np.float32]:
         longest = int(known.lengths.max(initial=1))
-        items = pad(known, length=max(1, min(longest, self.max_length)))  # (b, L)
-        return self.compiled.run(self.item_vectors[items], items != PADDING)
+        length = max(1, min(longest, self.max_length))
+        items = pad(known, length=length)  # (b, L)
+        times = pad_times(known, length=length) if self.compiled.uses_time else None
+        return self.compiled.run(self.item_vectors[items], items != PADDING, times)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V)."""

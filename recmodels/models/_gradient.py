@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from recmodels.data.histories import Histories
 from recmodels.models import ModelConfig
 from recmodels.scorers import Scorer
+from recmodels.training.rows import Rows
 
 
 class GradientModel(nn.Module, ABC):
@@ -24,12 +25,17 @@ class GradientModel(nn.Module, ABC):
     def max_length(self) -> int:
         """L, how many of a history's last events are used."""
 
+    @property
+    def uses_time(self) -> bool:
+        """Whether times of events are read; such a model has a field `time_bias` by which they are not."""
+        return False
+
     @abstractmethod
-    def loss(self, rows: Tensor) -> Tensor:
+    def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it.
 
         Args:
-            rows: (B, M) int64 item indices, padded on the left, M at most L + 1. The last padded position stands for
+            rows: (B, M), M at most L + 1, with times where the model `uses_time`. The last padded position stands for
                 the empty history and predicts the first event; a row that fills L + 1 starts in the middle of a
                 history, its first event being input only.
         """

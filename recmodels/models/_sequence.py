@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from recmodels.data.batches import pad
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
 from recmodels.encoders._contract import SequenceEncoder
@@ -20,6 +19,7 @@ from recmodels.scorers import EncoderScorer, known_items
 from recmodels.training.export import export_encoder
 from recmodels.training.losses import LOGITS_AT_ONCE, SAMPLED_LOSSES, cross_entropy
 from recmodels.training.negatives import uniform_negatives
+from recmodels.training.rows import Rows
 
 _FLOAT_BYTES = 4
 
@@ -69,24 +69,29 @@ class SequenceModel(GradientModel):
         """L: a training row holds at most one event more, the last target."""
         return self.config.max_length
 
-    def loss(self, rows: Tensor) -> Tensor:
+    @property
+    def uses_time(self) -> bool:
+        """Whether the encoder reads times."""
+        return self.encoder.uses_time
+
+    def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
-        inputs, targets = rows[:, :-1], rows[:, 1:]
+        targets = rows.items[:, 1:]
         is_target = targets != PADDING
-        states = self.encoder(self.items.vectors(inputs), inputs != PADDING)  # (B, L, D)
+        states = self.encoder(*self._inputs(rows.before_last()))  # (B, L, D)
         query, target = states[is_target], targets[is_target]  # (P, D), (P,)
         if self.config.loss == "cross_entropy":
             return cross_entropy(query, target, self.items)
-        negatives = uniform_negatives(self.config.negatives, self.vocabulary_size, device=rows.device)
+        negatives = uniform_negatives(self.config.negatives, self.vocabulary_size, device=targets.device)
         return SAMPLED_LOSSES[self.config.loss](query, target, self.items, negatives)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V) scores by torch; what is served is `export`, this is how training watches itself."""
         recent = known_items(histories).last(self.max_length)
         length = max(int(recent.lengths.max(initial=0)), 1)
-        items = torch.from_numpy(pad(recent, length=length)).to(self.items.weight.device, torch.int64)
+        rows = Rows.of(recent, length=length, uses_time=self.uses_time, device=self.items.weight.device)
         with torch.no_grad():
-            query = self.encoder.last(self.items.vectors(items), items != PADDING)  # (B, D)
+            query = self.encoder.last(*self._inputs(rows))  # (B, D)
             scores: NDArray[np.float32] = (query @ self.items.vectors().T).cpu().numpy()
         scores[:, :FIRST_ITEM] = -np.inf
         return scores
@@ -113,3 +118,8 @@ class SequenceModel(GradientModel):
         else:
             loss = 3 * min(positions * self.vocabulary_size, LOGITS_AT_ONCE) + 2 * self.items.weight.numel()
         return _FLOAT_BYTES * (weights + states + loss)
+
+    def _inputs(self, rows: Rows) -> tuple[Tensor, ...]:
+        """Return what the encoder takes: vectors, which of them are items and, where it uses them, times."""
+        inputs = self.items.vectors(rows.items), rows.items != PADDING
+        return inputs if rows.times is None else (*inputs, rows.times)

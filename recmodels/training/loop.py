@@ -8,12 +8,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from recmodels.data.batches import length_buckets, pad
+from recmodels.data.batches import length_buckets
 from recmodels.data.histories import Histories
 from recmodels.errors import TrainingError
 from recmodels.models._gradient import GradientModel
 from recmodels.recipe import TrainerConfig
 from recmodels.training.determinism import seed_epoch
+from recmodels.training.rows import Rows
 from recmodels.training.windows import has_event_since, training_windows
 
 OnStep = Callable[[int, int], None]
@@ -109,7 +110,8 @@ class Loop:
     def _step(self, rows: NDArray[np.int64], *, step: int, epoch: int) -> float:
         # one column for what comes before the first event, unless the longest row starts in the middle of a history
         width = min(int(self._lengths[rows].max()), self.model.max_length) + 1
-        batch = torch.from_numpy(pad(self._rows.take(rows), length=width)).to(self._device, torch.int64)
+        uses_time = self.model.uses_time
+        batch = Rows.of(self._rows.take(rows), length=width, uses_time=uses_time, device=self._device)
         self.optimizer.zero_grad()
         loss = self.model.loss(batch)
         value = loss.item()

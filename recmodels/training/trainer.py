@@ -95,8 +95,8 @@ def train(
         on_step: Told after every step how many of how many are done, of the most that training can take.
 
     Raises:
-        TrainingError: A loss is not finite, the forecast of memory is above `memory_bytes`, or the parent does not fit
-            (see `go_on`) or leaves nothing new to learn.
+        TrainingError: A loss is not finite, the forecast of memory is above `memory_bytes`, the model reads times that
+            the data do not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
         CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
@@ -146,7 +146,7 @@ def refit(
         on_step: As for `train`.
 
     Raises:
-        TrainingError: A loss is not finite.
+        TrainingError: A loss is not finite, or the model reads times that the data do not have.
     """
     with reproducible(threads=threads, device=device):
         model = _build(recipe, part, seed=seed, memory_bytes=None)
@@ -164,6 +164,11 @@ def _build(recipe: Recipe, part: TrainPart, *, seed: int, memory_bytes: int | No
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
     if isinstance(model, GradientModel):
+        if model.uses_time and part.is_order_only:
+            raise TrainingError(
+                f"{recipe.name} reads the times of events, but these data have an order without times. "
+                "Set model.config.time_bias=false."
+            )
         forecast = model.forecast_bytes(recipe.trainer.batch_size)
         if memory_bytes is not None and forecast > memory_bytes:
             raise TrainingError(

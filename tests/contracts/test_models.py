@@ -92,7 +92,7 @@ def seen_lists(histories):
 
 
 def test_the_catalogue_of_models_is_listed_when_asked():
-    assert {"ease", "esasrec", "gru", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
+    assert {"ease", "esasrec", "gru", "hstu", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -113,9 +113,14 @@ def test_scores_have_one_finite_number_an_item_when_histories_are_of_any_length(
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_items_change_nothing_when_they_stand_in_a_history(world, histories, name):
     lists = seen_lists(histories)
-    with_unknown = Histories.from_lists([[UNKNOWN, *row[:1], UNKNOWN, *row[1:], UNKNOWN] for row in lists])
+    times = [[place * 60_000_000 for place in range(len(row))] for row in lists]
+    with_unknown = Histories.from_lists(
+        [[UNKNOWN, *row[:1], UNKNOWN, *row[1:], UNKNOWN] for row in lists],
+        [[0, *moments[:1], 0, *moments[1:], 10**10] for moments in times],
+    )
     scorer = world.trained(name).scorer
-    np.testing.assert_allclose(scorer.score(with_unknown), scorer.score(histories), rtol=1e-5, atol=1e-5)
+    expected = scorer.score(Histories.from_lists(lists, times))
+    np.testing.assert_allclose(scorer.score(with_unknown), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,7 +189,8 @@ def test_no_position_looks_ahead_when_a_history_is_encoded(name):
     model = build(name).eval()
     size = model.items.vectors().shape[1]
     vectors = torch.randn(1, 9, size, requires_grad=True)
-    states = model.encoder(vectors, torch.ones(1, 9, dtype=torch.bool))
+    times = (torch.arange(9)[None],) if model.uses_time else ()
+    states = model.encoder(vectors, torch.ones(1, 9, dtype=torch.bool), *times)
     (states[0, 4] @ torch.randn(size)).backward()
     reach = vectors.grad[0].abs().amax(dim=1)
     assert (reach[:5] > 0).all()
