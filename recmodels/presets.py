@@ -53,6 +53,11 @@ def nextitnet(data: DataConfig = _ANY) -> Recipe:
     return _sequence("nextitnet", data, num_layers=2)
 
 
+def hstu(data: DataConfig = _ANY) -> Recipe:
+    """Return the attention without softmax, with the times between events; `time_bias` false where there are none."""
+    return _sequence("hstu", data, num_layers=1)
+
+
 def _sequence(name: str, data: DataConfig, **own: JsonValue) -> Recipe:
     config: dict[str, JsonValue] = {"embedding_dim": 64, "max_length": 50, "dropout": 0.4, "negatives": 512}
     trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
@@ -67,6 +72,7 @@ PRESETS: dict[str, Callable[[DataConfig], Recipe]] = {
     "esasrec": esasrec,
     "gru": gru,
     "nextitnet": nextitnet,
+    "hstu": hstu,
 }
 """Every preset by name."""
 

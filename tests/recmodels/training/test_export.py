@@ -13,6 +13,7 @@ from tests.recmodels.encoders.encoders import ENCODERS, LONGEST, SIZE
 ALIKE = (
     "cnn",
     "hstu",
+    "hstu_timed",
     "ligr",
 )  # made of operators that the transformer's export shows; the models' contract exports all
 
