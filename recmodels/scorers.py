@@ -43,6 +43,7 @@ _SETTINGS = "scorer.json"
 _ENCODER = "encoder.onnx"
 _LONGEST = 10_000  # events of a history that an encoder may ask for
 _CHUNK = 256  # histories an ONNX Runtime call: keeps attention's (chunk, heads, L, L) within tens of MB
+_TIMED_CHUNK = 64  # the same where each pair of events has a time between them in float64, too
 
 
 class Scorer(Protocol):
@@ -210,12 +211,13 @@ class EncoderScorer:
     def queries(self, histories: Histories) -> NDArray[np.float32]:
         """Return each history's vector, (B, D). Many histories are encoded in chunks of like length."""
         known = known_items(histories)
-        if len(known) <= _CHUNK:
+        chunk = _TIMED_CHUNK if self.compiled.uses_time else _CHUNK
+        if len(known) <= chunk:
             return self._encode(known)
         order = np.argsort(known.lengths, kind="stable")
         queries = np.empty((len(known), self.item_vectors.shape[1]), dtype=np.float32)
-        for start in range(0, len(order), _CHUNK):
-            rows = order[start : start + _CHUNK]
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
             queries[rows] = self._encode(known.take(rows))
         return queries
 

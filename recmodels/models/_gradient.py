@@ -27,7 +27,7 @@ class GradientModel(nn.Module, ABC):
 
     @property
     def uses_time(self) -> bool:
-        """Whether times of events are read; such a model has a field `time_bias` by which they are not."""
+        """Whether times of events are read; such a model has a field `time_bias` that, false, does without them."""
         return False
 
     @abstractmethod
