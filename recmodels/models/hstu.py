@@ -8,7 +8,7 @@ from recmodels.models._sequence import SequenceModel
 class Model(SequenceModel):
     """Attends to all items of a history, without softmax, knowing how far apart they are.
 
-    Source: Zhai et al. 2024 (HSTU); the objective is that of all sequence models here, as in their section 4.1.1.
+    Source: Zhai et al. 2024 (HSTU); the objective is that of all sequence models here.
     Of time, only what lies between the events of the history is used. Published figures often give the model the time
     of the event to be predicted as well, which says when the user comes back; ours never sees it, neither in training
     nor in evaluation nor when it serves, where the time of the request counts for nothing. An event's own time is known
