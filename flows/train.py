@@ -115,6 +115,7 @@ def _fit(
         seed=recipe.seed,
         parent=parent,
         memory_bytes=psutil.virtual_memory().available,
+        disk_bytes=psutil.disk_usage(str(folder.parent)).free,
         on_epoch=lambda epoch: track_epoch(home, run_id, epoch),
         on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
     )

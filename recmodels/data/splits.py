@@ -9,7 +9,7 @@ there "earlier" means earlier in the user's order, in which ties in time follow 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -149,6 +149,27 @@ def split_interactions(
     """
     divided = divide(interactions, data=data, split=split, is_order_only=is_order_only)
     return _assemble(divided, items, data=data, is_order_only=is_order_only)
+
+
+def refit_before_test(
+    interactions: pa.Table, items: pa.Table, *, data: DataConfig, split: SplitConfig, is_order_only: bool = False
+) -> Split:
+    """Divide as `split_interactions` does, with the validation part given to training.
+
+    Papers differ in whether the last training knows the validation part; it is worth more than most architectures, so
+    that both are told. The test queries are the same, the catalogue may hold more items.
+
+    Returns:
+        A split whose validation part is empty.
+
+    Raises:
+        SplitError: As `split_interactions`.
+        DataError: As `split_interactions`.
+    """
+    divided = divide(interactions, data=data, split=split, is_order_only=is_order_only)
+    parts = np.where(divided.parts == VALIDATION, TRAIN, divided.parts).astype(np.int8)
+    bounds = replace(divided.bounds, train=divided.bounds.validation)
+    return _assemble(replace(divided, parts=parts, bounds=bounds), items, data=data, is_order_only=is_order_only)
 
 
 def divide(

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from recmodels.encoders._contract import SequenceEncoder
+from recmodels.layers.dropout import Dropout
 
 
 class CausalConvolution(nn.Module):
@@ -49,7 +50,7 @@ class ConvolutionBlock(nn.Module):
         self.near_norm = nn.LayerNorm(embedding_dim)
         self.far = CausalConvolution(embedding_dim, kernel_size=kernel_size, dilation=2 * dilation)
         self.far_norm = nn.LayerNorm(embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     @property
     def kept_numbers(self) -> int:
@@ -81,7 +82,7 @@ class CnnEncoder(SequenceEncoder):
     def __init__(self, embedding_dim: int, *, num_layers: int, kernel_size: int, dropout: float) -> None:
         super().__init__()
         self.scale = embedding_dim**0.5
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             ConvolutionBlock(embedding_dim, kernel_size=kernel_size, dilation=4**number, dropout=dropout)
             for number in range(num_layers)

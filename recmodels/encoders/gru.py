@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recmodels.encoders._contract import SequenceEncoder
+from recmodels.layers.dropout import Dropout
 
 _KEPT_OF_A_STEP = 12
 """Hidden vectors that a step keeps for the backward pass: three gates before and after, their parts, the states."""
@@ -29,7 +30,7 @@ class GruEncoder(SequenceEncoder):
         between = dropout if num_layers > 1 else 0.0  # torch warns of dropout between layers where there is one
         self.start = nn.Parameter(torch.zeros(num_layers, 1, hidden_dim))
         self.layers = nn.GRU(embedding_dim, hidden_dim, num_layers, batch_first=True, dropout=between)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(hidden_dim, embedding_dim)
         self.scale = embedding_dim**0.5
 

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from recmodels.encoders._contract import SequenceEncoder
 from recmodels.layers.attention import causal_mask
+from recmodels.layers.dropout import Dropout
 from recmodels.layers.relative import RelativeBias, time_buckets
 
 
@@ -34,7 +35,7 @@ class HstuBlock(nn.Module):
         self.key_value = nn.Linear(embedding_dim, 2 * embedding_dim)
         self.bias = RelativeBias(max_length, has_time=has_time)
         self.seen_norm = nn.LayerNorm(embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(embedding_dim, embedding_dim)
 
     def forward(self, states: Tensor, share: Tensor, distances: Tensor, buckets: Tensor | None, *, last: int) -> Tensor:
@@ -101,7 +102,7 @@ class HstuEncoder(SequenceEncoder):
         self.uses_time = uses_time
         self.max_length = max_length
         self.scale = embedding_dim**0.5
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             HstuBlock(embedding_dim, num_heads=num_heads, max_length=max_length, has_time=uses_time, dropout=dropout)
             for _ in range(num_layers)

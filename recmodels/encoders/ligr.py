@@ -4,6 +4,7 @@ from torch import Tensor, nn
 
 from recmodels.encoders.transformer import TransformerEncoder
 from recmodels.layers.attention import AttentionBlock
+from recmodels.layers.dropout import Dropout
 
 
 class SwiGlu(nn.Module):
@@ -43,7 +44,7 @@ class GatedBlock(AttentionBlock):
         self.network_norm = nn.LayerNorm(embedding_dim)
         self.network = SwiGlu(embedding_dim, hidden_dim=4 * embedding_dim)
         self.network_gate = nn.Linear(embedding_dim, embedding_dim)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, states: Tensor, may_attend: Tensor, *, last: int) -> Tensor:
         """Return the new states of the last positions only."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from recmodels.encoders._contract import SequenceEncoder
 from recmodels.layers.attention import AttentionBlock, Block, causal_mask
+from recmodels.layers.dropout import Dropout
 
 
 class TransformerEncoder(SequenceEncoder):
@@ -32,7 +33,7 @@ class TransformerEncoder(SequenceEncoder):
         self.scale = embedding_dim**0.5
         self.positions = nn.Parameter(torch.empty(max_length, embedding_dim))
         nn.init.normal_(self.positions, std=0.02)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.blocks = nn.ModuleList(
             self.block(embedding_dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
         )

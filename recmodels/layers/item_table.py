@@ -10,13 +10,19 @@ class ItemTable(nn.Module):
     Args:
         vocabulary_size: V, the two special entries included; row 0 is the vector that starts a history.
         embedding_dim: D.
+
+    Attributes:
+        has_sparse_gradient: The gradient of `vectors(ids)` holds the rows that were named rather than all.
     """
 
     def __init__(self, vocabulary_size: int, embedding_dim: int) -> None:
         super().__init__()
+        self.has_sparse_gradient = False
         self.weight = nn.Parameter(torch.empty(vocabulary_size, embedding_dim))
         nn.init.normal_(self.weight, std=embedding_dim**-0.5)
 
     def vectors(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors of `ids` (any shape) as (..., D), or of all items as (V, D)."""
-        return self.weight if ids is None else nn.functional.embedding(ids, self.weight)
+        return (
+            self.weight if ids is None else nn.functional.embedding(ids, self.weight, sparse=self.has_sparse_gradient)
+        )

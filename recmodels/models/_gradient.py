@@ -30,6 +30,11 @@ class GradientModel(nn.Module, ABC):
         """Whether times of events are read; such a model has a field `time_bias` that, false, does without them."""
         return False
 
+    @property
+    def names_few_items(self) -> bool:
+        """Whether the loss of a batch gives a gradient to few items of the table."""
+        return False
+
     @abstractmethod
     def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it.

@@ -17,9 +17,10 @@ from recmodels.models import ModelConfig
 from recmodels.models._gradient import GradientModel
 from recmodels.scorers import EncoderScorer, known_items
 from recmodels.training.export import export_encoder
-from recmodels.training.losses import LOGITS_AT_ONCE, SAMPLED_LOSSES, cross_entropy
+from recmodels.training.losses import SAMPLED_LOSSES, cross_entropy
 from recmodels.training.negatives import uniform_negatives
 from recmodels.training.rows import Rows
+from recmodels.training.softmax import SCORES_AT_ONCE
 
 _FLOAT_BYTES = 4
 
@@ -74,6 +75,11 @@ class SequenceModel(GradientModel):
         """Whether the encoder reads times."""
         return self.encoder.uses_time
 
+    @property
+    def names_few_items(self) -> bool:
+        """Sampled losses do."""
+        return self.config.loss in SAMPLED_LOSSES
+
     def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
         targets = rows.items[:, 1:]
@@ -113,10 +119,12 @@ class SequenceModel(GradientModel):
         positions = batch_size * config.max_length
         weights = 5 * sum(parameter.numel() for parameter in self.parameters())
         states = positions * self.encoder.kept_numbers
-        if config.loss in SAMPLED_LOSSES:
+        if config.loss == "sampled_softmax":
+            loss = 3 * SCORES_AT_ONCE + 4 * positions * config.embedding_dim
+        elif config.loss in SAMPLED_LOSSES:
             loss = 3 * positions * config.negatives
         else:
-            loss = 3 * min(positions * self.vocabulary_size, LOGITS_AT_ONCE) + 2 * self.items.weight.numel()
+            loss = 3 * SCORES_AT_ONCE + 2 * self.items.weight.numel()
         return _FLOAT_BYTES * (weights + states + loss)
 
     def _inputs(self, rows: Rows) -> tuple[Tensor, ...]:

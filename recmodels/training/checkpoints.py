@@ -82,7 +82,7 @@ class Checkpoint:
 
     Attributes:
         progress: Where it stands.
-        tensors: Weights (`model.*`), best weights (`best.*`) and the optimizer's state (`optimizer.*`).
+        tensors: Weights (`model.*`), best weights (`best.*`) and the state of each optimizer, by its name.
     """
 
     progress: Progress
@@ -138,23 +138,36 @@ def load_checkpoint(folder: Path, *, run: str) -> Checkpoint | None:
     return Checkpoint(progress, tensors)
 
 
-def pack(model: nn.Module, best: Mapping[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Return the state of a training as tensors on the CPU by flat names."""
+def pack(
+    model: nn.Module, best: Mapping[str, Tensor], optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Return the state of a training as tensors on the CPU by flat names.
+
+    Args:
+        model: What is trained, its running mean included where there is one.
+        best: Weights of the best epoch.
+        optimizers: By names that are no other part's.
+    """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
     tensors |= {f"best.{name}": value for name, value in best.items()}
-    for number, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{number}.{name}": value for name, value in state.items()}
+    for kind, optimizer in optimizers.items():
+        for number, state in optimizer.state_dict()["state"].items():
+            tensors |= {f"{kind}.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
     return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
 
 
-def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """Load what `pack` returned into a model and its optimizer, and return the best weights."""
+def unpack(
+    tensors: Mapping[str, Tensor], model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
+) -> dict[str, Tensor]:
+    """Load what `pack` returned into a model and its optimizers, and return the best weights."""
     model.load_state_dict(_part(tensors, "model."))
-    states: dict[int, dict[str, Tensor]] = {}
-    for name, value in _part(tensors, "optimizer.").items():
-        number, _, field = name.partition(".")
-        states.setdefault(int(number), {})[field] = value
-    optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
+    for kind, optimizer in optimizers.items():
+        states: dict[int, dict[str, Tensor | int]] = {}
+        for name, value in _part(tensors, f"{kind}.").items():
+            number, _, field = name.partition(".")
+            is_count = value.dtype == torch.int64  # SparseAdam counts its steps in a number of Python
+            states.setdefault(int(number), {})[field] = int(value) if is_count else value
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
     return _part(tensors, "best.")
 
 

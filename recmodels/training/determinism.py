@@ -3,12 +3,16 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
+from torch.utils import deterministic as _deterministic
 
 from recmodels.data.splits import TrainPart
 from recmodels.recipe import Recipe
+
+deterministic: Any = _deterministic  # its one setting is a property of the module itself, which types do not know
 
 
 @contextmanager
@@ -23,15 +27,18 @@ def reproducible(*, threads: int, device: str) -> Iterator[None]:
             with a warning.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    filled = deterministic.fill_uninitialized_memory
     warned = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng(devices=None if torch.device(device).type == "cuda" else []):
         torch.set_num_threads(threads)
         torch.use_deterministic_algorithms(mode=True, warn_only=torch.device(device).type != "cpu")
+        deterministic.fill_uninitialized_memory = False  # a pass over every new tensor, which we never read
         try:
             yield
         finally:
             torch.set_num_threads(before[0])
             torch.use_deterministic_algorithms(mode=before[1], warn_only=warned)
+            deterministic.fill_uninitialized_memory = filled
 
 
 def seed_epoch(seed: int, epoch: int) -> np.random.Generator:

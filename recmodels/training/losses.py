@@ -2,17 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-import torch
 from torch import Tensor, nn
 
 from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.layers.item_table import ItemTable
 from recmodels.training.negatives import Negatives
-
-LOGITS_AT_ONCE: Final = 2**24
-"""Scores that `cross_entropy` holds at a time, in numbers: 64 MB."""
+from recmodels.training.softmax import SCORES_AT_ONCE, SoftmaxOverAll, SoftmaxOverSample, where_same
 
 
 class SampledLoss(Protocol):
@@ -74,10 +71,10 @@ def sampled_softmax(query: Tensor, target: Tensor, table: ItemTable, negatives: 
     catalogue. The target itself is always present, so that its logit takes no correction. Source: Bengio and Senecal
     2008, equation 10, with the target's term kept exact.
     """
-    positive = (query * table.vectors(target)).sum(dim=-1)  # (P,)
-    logits = query @ table.vectors(negatives.ids).T - negatives.log_q  # (P, S)
-    logits = logits.masked_fill(target[:, None] == negatives.ids, -torch.inf)
-    return (torch.logsumexp(torch.cat([positive[:, None], logits], dim=1), dim=1) - positive).mean()
+    same = where_same(target, negatives.ids)
+    vectors = table.vectors(target), table.vectors(negatives.ids)  # (P, D), (S, D)
+    loss: Tensor = SoftmaxOverSample.apply(query, *vectors, negatives.log_q, same, SCORES_AT_ONCE)  # type: ignore[no-untyped-call]
+    return loss
 
 
 SAMPLED_LOSSES: Final[Mapping[str, SampledLoss]] = MappingProxyType(
@@ -86,49 +83,18 @@ SAMPLED_LOSSES: Final[Mapping[str, SampledLoss]] = MappingProxyType(
 """By the name that a model's configuration gives them."""
 
 
-def cross_entropy(query: Tensor, target: Tensor, table: ItemTable, *, logits_at_once: int = LOGITS_AT_ONCE) -> Tensor:
+def cross_entropy(query: Tensor, target: Tensor, table: ItemTable, *, scores_at_once: int = SCORES_AT_ONCE) -> Tensor:
     """Return the mean cross-entropy of the target against the whole catalogue.
-
-    Positions are taken a few at a time, and their gradient is computed with them, so that the (P, N) scores never stand
-    in memory together.
 
     Args:
         query: (P, D).
         target: (P,) item indices.
         table: Vectors of all items; those of padding and unknown items do not take part.
-        logits_at_once: Scores held at a time; at least one position's.
+        scores_at_once: Scores held at a time; at least one position's.
 
     Returns:
         A scalar; NaN when P is 0.
     """
     items = table.vectors()[FIRST_ITEM:]  # (N, D)
-    rows = max(1, logits_at_once // len(items))
-    loss: Tensor = _ChunkedCrossEntropy.apply(query, items, target - FIRST_ITEM, rows)  # type: ignore[no-untyped-call]
+    loss: Tensor = SoftmaxOverAll.apply(query, items, target - FIRST_ITEM, scores_at_once)  # type: ignore[no-untyped-call]
     return loss
-
-
-class _ChunkedCrossEntropy(torch.autograd.Function):
-    """The mean over positions of logsumexp(query items') - query items[target]', and its two gradients."""
-
-    @staticmethod
-    def forward(ctx: Any, query: Tensor, items: Tensor, target: Tensor, rows: int) -> Tensor:
-        total = torch.zeros((), device=query.device)
-        query_gradient, items_gradient = torch.zeros_like(query), torch.zeros_like(items)
-        parts = (torch.split(tensor, rows) for tensor in (query, target, query_gradient))
-        for queries, targets, gradient in zip(*parts, strict=True):
-            places = torch.arange(len(targets), device=target.device)
-            logits = (queries @ items.T).float()  # (C, N)
-            logsum = logits.logsumexp(dim=1, keepdim=True)
-            total += (logsum[:, 0] - logits[places, targets]).sum()
-            errors = (logits - logsum).exp_()  # (C, N) the softmax, less 1 at the target
-            errors[places, targets] -= 1
-            gradient.copy_(errors @ items)
-            items_gradient += errors.T @ queries
-        ctx.save_for_backward(query_gradient.div_(len(query)), items_gradient.div_(len(query)))
-        return total / len(query)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, None, None]:
-        query_gradient, items_gradient = ctx.saved_tensors
-        (loss_gradient,) = gradients
-        return loss_gradient * query_gradient, loss_gradient * items_gradient, None, None

@@ -31,15 +31,18 @@ from recmodels.training.checkpoints import (
 )
 from recmodels.training.data import TrainingData
 from recmodels.training.determinism import reproducible, run_identity, seed_epoch
+from recmodels.training.forecast import Forecast, check_memory, make_forecast
 from recmodels.training.loop import Loop, OnStep, Replay
 from recmodels.training.validation import Validation
 from recmodels.training.warm_start import Parent, go_on
+from recmodels.training.workers import Workers
 
 __all__ = ["EpochMetrics", "Parent", "Trained", "refit", "train"]
 
 logger = logging.getLogger(__name__)
 
 OnEpoch = Callable[[EpochMetrics], None]
+OnForecast = Callable[[Forecast], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +77,16 @@ def train(
     device: str = "cpu",
     threads: int = 1,
     memory_bytes: int | None = None,
+    disk_bytes: int | None = None,
     clock: Callable[[], float] = time.monotonic,
     on_epoch: OnEpoch | None = None,
     on_step: OnStep | None = None,
+    on_forecast: OnForecast | None = None,
 ) -> Trained:
     """Train the recipe's model on the split's training part and watch it on the validation part.
+
+    Where the caller has joined a process group of `torch.distributed`, as a script under `torchrun` does, its processes
+    train one model together (see `Workers`); each returns the same, and the first alone writes checkpoints.
 
     Args:
         recipe: What to train.
@@ -90,27 +98,39 @@ def train(
         device: Where a model with a gradient is trained.
         threads: Of torch; sums differ in their last bits with it.
         memory_bytes: A forecast above this is refused; None refuses none.
+        disk_bytes: Free where checkpoints are kept; a forecast above this is refused; None refuses none.
         clock: Seconds that only grow.
         on_epoch: Told after every epoch.
         on_step: Told after every step how many of how many are done, of the most that training can take.
+        on_forecast: Told what training will take, before its first step.
 
     Raises:
-        TrainingError: A loss is not finite, the forecast of memory is above `memory_bytes`, the model reads times that
-            the data do not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
+        TrainingError: A loss or gradient is not finite, a forecast does not fit, the model reads times that the data do
+            not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
         CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
     with reproducible(threads=threads, device=device):
-        model = _build(recipe, split, seed=seed, memory_bytes=memory_bytes)
+        model = _build(recipe, split, seed=seed)
         progress, report = Progress("", (), is_finished=True), None
         weights: dict[str, NDArray[np.float32]] = {}
         if isinstance(model, GradientModel):
+            memory = check_memory(model, recipe.trainer, name=recipe.name, memory_bytes=memory_bytes)
             report = go_on(model, parent, recipe=recipe, part=split, seed=seed) if parent else None
             config = _trainer_config(recipe, report)
             replay = _replay(recipe, report)
-            loop = Loop(model.to(device), split.train, config=config, seed=seed, on_step=on_step, replay=replay)
+            workers = Workers.of_this_process()
+            loop = Loop(
+                model.to(device), split.train, config=config, seed=seed, on_step=on_step, replay=replay, workers=workers
+            )
+            forecast = make_forecast(
+                loop, config, name=recipe.name, memory_bytes=memory, disk_bytes=disk_bytes, clock=clock
+            )
+            logger.info("training %s is forecast to take %s", recipe.name, forecast.words)
+            if on_forecast:
+                on_forecast(forecast)
             run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
-            keeper = _Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock)
+            keeper = _Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers)
             progress = _run_epochs(loop, validation, config, keeper, on_epoch)
             weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
         elif parent:
@@ -149,33 +169,25 @@ def refit(
         TrainingError: A loss is not finite, or the model reads times that the data do not have.
     """
     with reproducible(threads=threads, device=device):
-        model = _build(recipe, part, seed=seed, memory_bytes=None)
+        model = _build(recipe, part, seed=seed)
         if isinstance(model, GradientModel):
-            config = recipe.trainer.model_copy(update={"epochs": epochs})
-            loop = Loop(model.to(device), part.train, config=config, seed=seed, on_step=on_step)
+            loop = Loop(model.to(device), part.train, config=recipe.trainer, seed=seed, on_step=on_step)
             for number in range(1, epochs + 1):
                 loop.epoch(number)
+            model = loop.judged
         else:
             model.fit(_training_data(part))
         return model.export()
 
 
-def _build(recipe: Recipe, part: TrainPart, *, seed: int, memory_bytes: int | None) -> GradientModel | ClosedFormModel:
+def _build(recipe: Recipe, part: TrainPart, *, seed: int) -> GradientModel | ClosedFormModel:
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
-    if isinstance(model, GradientModel):
-        if model.uses_time and part.is_order_only:
-            raise TrainingError(
-                f"{recipe.name} reads the times of events, but these data have an order without times. "
-                "Set model.config.time_bias=false."
-            )
-        forecast = model.forecast_bytes(recipe.trainer.batch_size)
-        if memory_bytes is not None and forecast > memory_bytes:
-            raise TrainingError(
-                f"training {recipe.name} is forecast to take {forecast / 1e9:.2f} GB; {memory_bytes / 1e9:.2f} GB are "
-                f"free. Lower trainer.batch_size (now {recipe.trainer.batch_size}) or the model's max_length."
-            )
-        logger.info("training %s is forecast to take %.2f GB", recipe.name, forecast / 1e9)
+    if isinstance(model, GradientModel) and model.uses_time and part.is_order_only:
+        raise TrainingError(
+            f"{recipe.name} reads the times of events, but these data have an order without times. "
+            "Set model.config.time_bias=false."
+        )
     return cast("GradientModel | ClosedFormModel", model)
 
 
@@ -201,12 +213,12 @@ def _run_epochs(
         started = keeper.clock()
         number = len(progress.epochs) + 1
         loss = loop.epoch(number)
-        measured = validation.measure(loop.model)
+        measured = validation.measure(loop.judged, workers=keeper.workers)
         seconds = keeper.clock() - started
         epoch = EpochMetrics(number, loss, measured.ndcg_at_10, measured.recall_at_10, seconds)
         progress = progress.after(epoch, most=config.epochs, patience=config.patience)
         if progress.best_epoch == number:
-            best = {name: value.detach().clone() for name, value in loop.model.state_dict().items()}
+            best = {name: value.detach().clone() for name, value in loop.judged.state_dict().items()}
         keeper.keep(loop, progress, best)
         if on_epoch:
             on_epoch(epoch)
@@ -217,8 +229,11 @@ def _run_epochs(
 class _Keeper:
     """Keeps checkpoints in a folder, at most one in so many seconds and always the last."""
 
-    def __init__(self, folder: Path | None, run: str, seconds: float, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, folder: Path | None, run: str, seconds: float, clock: Callable[[], float], workers: Workers
+    ) -> None:
         self.clock = clock
+        self.workers = workers
         self._folder = folder
         self._run = run
         self._seconds = seconds
@@ -229,13 +244,16 @@ class _Keeper:
         if found is None:
             return Progress(self._run, (), is_finished=False), {}
         logger.info("training goes on after epoch %d", len(found.progress.epochs))
-        return found.progress, unpack(found.tensors, loop.model, loop.optimizer)
+        return found.progress, unpack(found.tensors, *loop.state)
 
     def keep(self, loop: Loop, progress: Progress, best: dict[str, Tensor]) -> None:
         is_due = progress.is_finished or self.clock() - self._kept_at >= self._seconds
-        if self._folder and is_due:
-            save_checkpoint(self._folder, Checkpoint(progress, pack(loop.model, best, loop.optimizer)))
+        if self._folder and is_due and self.workers.rank == 0:
+            model, optimizers = loop.state
+            save_checkpoint(self._folder, Checkpoint(progress, pack(model, best, optimizers)))
             self._kept_at = self.clock()
+        if progress.is_finished:
+            self.workers.wait()
 
 
 def _training_data(part: TrainPart) -> TrainingData:

@@ -11,6 +11,7 @@ from recmodels.data.splits import Split
 from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.evaluation.metrics import judge_lists, ndcg, recall
 from recmodels.ranker import GivesScores, rank, rows_at_once, scores_of
+from recmodels.training.workers import ALONE, Workers
 
 _K = 10
 _MOST_QUERIES = 4000
@@ -49,9 +50,18 @@ class Validation:
         blocked = pc.equal(split.items[SAFETY], "blocked").to_numpy()
         self._allowed = np.concatenate([np.zeros(FIRST_ITEM, np.bool_), ~blocked])
 
-    def measure(self, model: GivesScores) -> ValidationMetrics:
-        """Rank every query with the model's scores, as the ranker does, and return the means."""
-        lists = np.concatenate([self._rank(model, start) for start in range(0, len(self._histories), self._chunk)])
+    def measure(self, model: GivesScores, *, workers: Workers = ALONE) -> ValidationMetrics:
+        """Rank every query with the model's scores, as the ranker does, and return the means.
+
+        Args:
+            model: What is measured.
+            workers: Each ranks a share of the queries, and all return the same.
+        """
+        starts = np.arange(0, len(self._histories), self._chunk)
+        lists = np.zeros((len(self._histories), _K), dtype=np.int32)
+        for start in starts[workers.rank :: workers.count].tolist():
+            lists[start : start + self._chunk] = self._rank(model, start)
+        lists = workers.join(lists)
         judged = judge_lists(lists, self._targets)
         return ValidationMetrics(self._user_mean(ndcg(judged, _K)), self._user_mean(recall(judged, _K)))
 

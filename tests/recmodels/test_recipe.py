@@ -74,7 +74,7 @@ def test_listing_and_reading_imports_no_torch_when_the_model_is_a_closed_form():
         (with_parts(model={"name": "popularity", "config": {"window_days": -1}}), r"window_days: .*greater than 0"),
         (
             with_parts(trainer={"epoch": 3}),
-            r"trainer\.epoch: no such field\. Did you mean 'epochs'\? Known: batch_size",
+            r"trainer\.epoch: no such field\. Did you mean 'epochs'\? Known: averaging, batch_size",
         ),
         (with_parts(trainers={}), r"trainers: no such field\. Did you mean 'trainer'\? Known: data"),
         (with_parts(trainer={"epochs": 0}), r"trainer\.epochs: .*greater than or equal to 1, got 0"),

@@ -33,7 +33,7 @@ _SLOW_TO_HEAR = _WORKER.replace('os.write(news, b"l")', 'import time; time.sleep
 _ROOT = Path(__file__).parent.parent.parent.parent
 
 
-def until(is_so: Callable[[], bool], *, seconds: float = 10.0) -> None:
+def until(is_so: Callable[[], bool], *, seconds: float = 30.0) -> None:
     deadline = time.monotonic() + seconds
     while not is_so():
         assert time.monotonic() < deadline, "it did not happen in time"

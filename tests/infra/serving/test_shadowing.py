@@ -78,7 +78,7 @@ def shown(model: LoadedModel | None, *, number: int = 0, reason: str = "", **vie
     return Shown(served, 0.003, Ask(("film-10",), (0,), 3, "video"), slot, View(**view))
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
@@ -121,14 +121,14 @@ def test_an_error_is_recorded_when_there_is_no_challenger(reason: str, is_non_fi
 
 
 def test_lateness_is_recorded_when_the_challenger_hangs_also_for_those_behind_it(model: LoadedModel) -> None:
-    slow = acting(model, lambda: time.sleep(0.3))
+    slow = acting(model, lambda: time.sleep(1.0))
     began = time.perf_counter()
 
     answers = [compare(shown(slow, number=n), deadline_seconds=0.05) for n in range(3)]
 
     assert [answer.is_late for answer in answers] == [True, True, True]
-    assert time.perf_counter() - began < 0.3
-    assert all(0.05 <= answer.latency_seconds < 0.25 for answer in answers)
+    assert time.perf_counter() - began < 0.9
+    assert all(0.05 <= answer.latency_seconds < 0.9 for answer in answers)
 
 
 def test_non_finite_scores_are_recorded(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_requests_are_dropped_and_counted_when_the_queue_is_full(model: LoadedMo
     for number in range(10):
         shadow.offer(shown(slow, number=number))
 
-    assert time.perf_counter() - began < 0.05
+    assert time.perf_counter() - began < 0.3  # waiting for those it drops would take 0.35
     assert count.value("dropped") == 7
 
 

@@ -49,7 +49,7 @@ def watching(home: Home, garage: Garage | None = None) -> Iterator[list[View]]:
         watcher.stop()
 
 
-def wait_for(condition: Callable[[], bool], *, seconds: float = 5.0) -> None:
+def wait_for(condition: Callable[[], bool], *, seconds: float = 20.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"

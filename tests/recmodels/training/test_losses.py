@@ -87,11 +87,11 @@ def test_log_q_recovers_the_direction_of_the_whole_softmax_when_popular_items_ar
     assert nn.functional.cosine_similarity(plain, whole, dim=0) < 0.7
 
 
-@pytest.mark.parametrize("logits_at_once", [1, 7 * 20, 10**9])
-def test_cross_entropy_equals_that_of_torch_when_it_is_taken_in_chunks(case, logits_at_once):
+@pytest.mark.parametrize("scores_at_once", [1, 7 * 20, 10**9])
+def test_cross_entropy_equals_that_of_torch_when_it_is_taken_in_chunks(case, scores_at_once):
     query, target, table = case
     query.requires_grad_()
-    chunked = 3 * cross_entropy(query, target, table, logits_at_once=logits_at_once)
+    chunked = 3 * cross_entropy(query, target, table, scores_at_once=scores_at_once)
     whole = 3 * nn.functional.cross_entropy(query @ table.vectors()[2:].T, target - 2)
     assert chunked.item() == pytest.approx(whole.item(), rel=1e-6)
     for ours, theirs in zip(gradients(chunked, query, table), gradients(whole, query, table), strict=True):

@@ -58,9 +58,12 @@ def metrics_of(trained):
 
 
 @pytest.mark.usefixtures("quick")
-@pytest.mark.parametrize("interruptions", [(1,), (2, 4)])
-def test_weights_are_bit_equal_when_training_was_interrupted_and_resumed(split, tmp_path, interruptions):
-    recipe = a_recipe("sasrec", TINY, epochs=5, patience=5, **STEPS)
+@pytest.mark.parametrize(
+    ("interruptions", "changes"),
+    [((1,), {}), ((2, 4), {"averaging": 0.9, "schedule": "cosine"}), ((3,), {"item_steps": "rows", "warmup_steps": 5})],
+)
+def test_weights_are_bit_equal_when_training_was_interrupted_and_resumed(split, tmp_path, interruptions, changes):
+    recipe = a_recipe("sasrec", TINY, epochs=5, patience=5, **STEPS, **changes)
     whole = train(recipe, split, checkpoint_folder=None, seed=3)
     for epoch in interruptions:
         with pytest.raises(StopError):
@@ -133,7 +136,10 @@ class Exploding(SasRec):
 
     def loss(self, rows):
         self.steps += 1
-        return super().loss(rows) * (float("nan") if self.steps == 3 else 1.0)
+        loss = super().loss(rows) * (float("nan") if self.steps == 3 else 1.0)
+        if self.steps == 7:
+            loss.register_hook(lambda gradient: gradient * float("inf"))
+        return loss
 
 
 def test_training_stops_and_names_the_step_when_a_loss_is_not_finite(split, monkeypatch):
@@ -141,6 +147,57 @@ def test_training_stops_and_names_the_step_when_a_loss_is_not_finite(split, monk
     recipe = a_recipe("sasrec", TINY, epochs=2, **STEPS)
     with pytest.raises(TrainingError, match=r"the loss is nan at step 3 \(epoch 1\), with a learning rate of 0.01"):
         train(recipe, split, checkpoint_folder=None, seed=0)
+
+
+def test_training_stops_and_names_the_step_when_a_gradient_is_not_finite(split, monkeypatch):
+    monkeypatch.setattr("recmodels.models.sasrec.Model", Exploding)
+    monkeypatch.setattr(Exploding, "steps", 3)
+    recipe = a_recipe("sasrec", TINY, epochs=2, **STEPS)
+    with pytest.raises(TrainingError, match=r"the gradient is (nan|inf) at step 4 \(epoch 1\)"):
+        train(recipe, split, checkpoint_folder=None, seed=0)
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_running_mean_is_judged_and_kept_when_weights_are_averaged(split):
+    own, mean = (
+        train(a_recipe("sasrec", TINY, epochs=2, averaging=share, **STEPS), split, checkpoint_folder=None, seed=0)
+        for share in (0.0, 0.9)
+    )
+    assert [epoch.loss for epoch in own.epochs] == [epoch.loss for epoch in mean.epochs]  # the same steps
+    assert own.metrics != mean.metrics
+    assert weights(own) != weights(mean)
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_training_will_take_is_told_before_its_first_step(split):
+    told = []
+    recipe = a_recipe("sasrec", TINY, epochs=60, patience=1, **STEPS)
+    ticks = iter(range(1000))
+    first = train(
+        recipe,
+        split,
+        checkpoint_folder=None,
+        seed=0,
+        clock=lambda: float(next(ticks)),
+        on_forecast=told.append,
+        on_step=lambda done, most: told.append((done, most)),
+    )
+    forecast = told[0]
+    assert told[1] == (1, forecast.steps)
+    assert forecast.seconds == pytest.approx(forecast.steps, rel=0.5)  # the clock says that a step takes a second
+    numbers = sum(value.numel() for value in first.scorer.state_dict().values())
+    assert forecast.disk_bytes == 2 * 4 * 4 * numbers
+    assert forecast.memory_bytes > 5 * 4 * numbers
+    assert "for 240 steps, 0.01 GB of memory, 0.00 GB of disk" in forecast.words
+    untold = train(recipe, split, checkpoint_folder=None, seed=0)
+    assert weights(first) == weights(untold)
+
+
+@pytest.mark.usefixtures("quick")
+def test_training_is_refused_when_checkpoints_do_not_fit_on_the_disk(split):
+    words = r"checkpoints of sasrec are forecast to take .* GB of disk; 0.00 GB are free"
+    with pytest.raises(TrainingError, match=words):
+        train(a_recipe("sasrec", TINY, **STEPS), split, checkpoint_folder=None, seed=0, disk_bytes=1000)
 
 
 def test_training_is_refused_with_numbers_when_the_forecast_does_not_fit(split):
