@@ -1,6 +1,7 @@
 """Recipes to start from, with settings chosen on the validation part of ML-100K: 69,997 events, 1,573 items.
 
-esasrec, gru and nextitnet began with those of sasrec; two or three other settings were tried of each, on one seed.
+esasrec, gru, nextitnet and hstu began with those of sasrec; two or three other settings were tried of each, on one
+seed.
 """
 
 from collections.abc import Callable
@@ -68,6 +69,11 @@ def two_tower(data: DataConfig = _ANY) -> Recipe:
     return _sequence("two_tower", data, content={"text": None})
 
 
+def hstu(data: DataConfig = _ANY) -> Recipe:
+    """Return the attention without softmax, with the times between events; `time_bias` false where there are none."""
+    return _sequence("hstu", data, num_layers=2, dropout=0.2)
+
+
 def _sequence(name: str, data: DataConfig, **own: JsonValue) -> Recipe:
     config: dict[str, JsonValue] = {"embedding_dim": 64, "max_length": 50, "dropout": 0.4, "negatives": 512}
     trainer = TrainerConfig(epochs=40, batch_size=32, learning_rate=2e-3, patience=3)
@@ -84,6 +90,7 @@ PRESETS: dict[str, Callable[[DataConfig], Recipe]] = {
     "gru": gru,
     "nextitnet": nextitnet,
     "two_tower": two_tower,
+    "hstu": hstu,
 }
 """Every preset by name."""
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from recmodels.arrays import check_finite, read_arrays
-from recmodels.data.batches import pad
+from recmodels.data.batches import pad, pad_times
 from recmodels.data.histories import Histories
 from recmodels.data.known import distinct_items, is_blank, item_matrix, known_items
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
@@ -45,6 +45,7 @@ _SETTINGS = "scorer.json"
 _ENCODER = "encoder.onnx"
 _LONGEST = 10_000  # events of a history that an encoder may ask for
 _CHUNK = 256  # histories an ONNX Runtime call: keeps attention's (chunk, heads, L, L) within tens of MB
+_TIMED_CHUNK = 64  # the same where each pair of events has a time between them in float64, too
 
 
 class Scorer(Protocol):
@@ -181,7 +182,8 @@ class EncoderScorer:
     """The inner product of an encoded history with every item's vector.
 
     The encoder is an ONNX graph from `vectors` (B, L, D) and `is_item` (B, L), padded on the left, to `query` (B, D).
-    Item vectors are looked up here, so that the graph knows no items.
+    Item vectors are looked up here, so that the graph knows no items. One that has an input `times` is given those of
+    the events, (B, L) in microseconds.
 
     Attributes:
         encoder: Bytes of the ONNX graph.
@@ -211,19 +213,22 @@ class EncoderScorer:
     def queries(self, histories: Histories) -> NDArray[np.float32]:
         """Return each history's vector, (B, D). Many histories are encoded in chunks of like length."""
         known = known_items(histories)
-        if len(known) <= _CHUNK:
+        chunk = _TIMED_CHUNK if self.compiled.uses_time else _CHUNK
+        if len(known) <= chunk:
             return self._encode(known)
         order = np.argsort(known.lengths, kind="stable")
         queries = np.empty((len(known), self.item_vectors.shape[1]), dtype=np.float32)
-        for start in range(0, len(order), _CHUNK):
-            rows = order[start : start + _CHUNK]
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
             queries[rows] = self._encode(known.take(rows))
         return queries
 
     def _encode(self, known: Histories) -> NDArray[np.float32]:
         longest = int(known.lengths.max(initial=1))
-        items = pad(known, length=max(1, min(longest, self.max_length)))  # (b, L)
-        return self.compiled.run(self.item_vectors[items], items != PADDING)
+        length = max(1, min(longest, self.max_length))
+        items = pad(known, length=length)  # (b, L)
+        times = pad_times(known, length=length) if self.compiled.uses_time else None
+        return self.compiled.run(self.item_vectors[items], items != PADDING, times)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V)."""

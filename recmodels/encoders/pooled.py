@@ -26,7 +26,7 @@ class PooledEncoder(SequenceEncoder):
         self.scale = embedding_dim**0.5
         ages = torch.arange(1, max_length + 1).log()
         self.ages = nn.Parameter(-torch.arange(num_means)[:, None] * ages)  # (K, L) logarithms of weights
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.inner = nn.Linear(num_means * embedding_dim, hidden_dim)
         self.outer = nn.Linear(hidden_dim, embedding_dim)
 

@@ -10,7 +10,6 @@ from pydantic import Field, model_validator
 from torch import Tensor
 
 from recmodels.content import ContentConfig
-from recmodels.data.batches import pad
 from recmodels.data.histories import Histories
 from recmodels.data.splits import TrainPart
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
@@ -24,6 +23,7 @@ from recmodels.scorers import EncoderScorer, known_items
 from recmodels.training.export import export_encoder
 from recmodels.training.losses import SAMPLED_LOSSES, cross_entropy
 from recmodels.training.negatives import Negatives, uniform_negatives
+from recmodels.training.rows import Rows
 from recmodels.training.softmax import SCORES_AT_ONCE
 
 _FLOAT_BYTES = 4
@@ -93,6 +93,11 @@ class SequenceModel(GradientModel):
         return self.config.max_length
 
     @property
+    def uses_time(self) -> bool:
+        """Whether the encoder reads times."""
+        return self.encoder.uses_time
+
+    @property
     def names_few_items(self) -> bool:
         """Sampled losses do."""
         return self.config.loss in SAMPLED_LOSSES
@@ -102,11 +107,11 @@ class SequenceModel(GradientModel):
         if isinstance(self.items, ContentTable):
             self.items.show(ItemReader(self.items.config, part.items).read(part.items))
 
-    def loss(self, rows: Tensor) -> Tensor:
+    def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
-        inputs, targets = rows[:, :-1], rows[:, 1:]
+        targets = rows.items[:, 1:]
         is_target = targets != PADDING
-        states = self.encoder(self.items.vectors(inputs), inputs != PADDING)  # (B, L, D)
+        states = self.encoder(*self._inputs(rows.before_last()))  # (B, L, D)
         query, target = states[is_target], targets[is_target]  # (P, D), (P,)
         if self.config.loss == "cross_entropy":
             return cross_entropy(query, target, self.items)
@@ -120,9 +125,9 @@ class SequenceModel(GradientModel):
         """Return (B, V) scores by torch; what is served is `export`, this is how training watches itself."""
         recent = known_items(histories).last(self.max_length)
         length = max(int(recent.lengths.max(initial=0)), 1)
-        items = torch.from_numpy(pad(recent, length=length)).to(self.items.weight.device, torch.int64)
+        rows = Rows.of(recent, length=length, uses_time=self.uses_time, device=self.items.weight.device)
         with torch.no_grad():
-            query = self.encoder.last(self.items.vectors(items), items != PADDING)  # (B, D)
+            query = self.encoder.last(*self._inputs(rows))  # (B, D)
             scores: NDArray[np.float32] = (query @ self.items.vectors().T).cpu().numpy()
         scores[:, :FIRST_ITEM] = -np.inf
         return scores
@@ -160,3 +165,8 @@ class SequenceModel(GradientModel):
         else:
             loss = 3 * SCORES_AT_ONCE + 2 * self.items.weight.numel()
         return shown + _FLOAT_BYTES * (weights + states + loss)
+
+    def _inputs(self, rows: Rows) -> tuple[Tensor, ...]:
+        """Return what the encoder takes: vectors, which of them are items and, where it uses them, times."""
+        inputs = self.items.vectors(rows.items), rows.items != PADDING
+        return inputs if rows.times is None else (*inputs, rows.times)

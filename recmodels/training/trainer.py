@@ -105,8 +105,8 @@ def train(
         on_forecast: Told what training will take, before its first step.
 
     Raises:
-        TrainingError: A loss or gradient is not finite, a forecast does not fit, or the parent does not fit (see
-            `go_on`) or leaves nothing new to learn.
+        TrainingError: A loss or gradient is not finite, a forecast does not fit, the model reads times that the data do
+            not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
         CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
@@ -166,7 +166,7 @@ def refit(
         on_step: As for `train`.
 
     Raises:
-        TrainingError: A loss is not finite.
+        TrainingError: A loss is not finite, or the model reads times that the data do not have.
     """
     with reproducible(threads=threads, device=device):
         model = _build(recipe, part, seed=seed)
@@ -183,6 +183,11 @@ def refit(
 def _build(recipe: Recipe, part: TrainPart, *, seed: int) -> GradientModel | ClosedFormModel:
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
+    if isinstance(model, GradientModel) and model.uses_time and part.is_order_only:
+        raise TrainingError(
+            f"{recipe.name} reads the times of events, but these data have an order without times. "
+            "Set model.config.time_bias=false."
+        )
     if isinstance(model, GradientModel):
         model.prepare(part)
     return cast("GradientModel | ClosedFormModel", model)

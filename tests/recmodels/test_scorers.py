@@ -16,7 +16,7 @@ from recmodels.scorers import (
     item_matrix,
     load_scorer,
 )
-from tests.recmodels.graphs import summing_encoder
+from tests.recmodels.graphs import summing_encoder, timed_encoder
 
 INF = np.inf
 # rows: what items 2, 3 and 4 say of the columns 2, 3 and 4
@@ -65,6 +65,13 @@ def test_encoder_scores_are_inner_products_when_a_history_is_encoded():
 
 def test_encoder_uses_the_last_events_when_a_history_is_longer():
     assert scorers()["encoder"].score(Histories.from_lists([[4, 2, 2]]))[:, 2:].tolist() == [[2, 0, 2]]
+
+
+def test_encoder_is_given_the_times_of_known_items_when_its_graph_takes_them(tmp_path):
+    EncoderScorer(timed_encoder(), scorers()["encoder"].item_vectors, max_length=2).save(tmp_path)
+    scorer = load_scorer("encoder", tmp_path)
+    histories = Histories.from_lists([[4, 2, 1, 3], [3]], [[0, 5, 6, 20_000_005], [9]])
+    assert scorer.queries(histories).tolist() == [[20 - 10, 0 - 10], [0, -10]]  # of items 2 and 3, and of item 3
 
 
 def test_encoder_answers_in_order_when_histories_fill_several_chunks():
