@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from recmodels.encoders._contract import SequenceEncoder
+from recmodels.layers.dropout import Dropout
 
 
 class PooledEncoder(SequenceEncoder):
