@@ -6,6 +6,7 @@ import torch
 from recmodels.data.schema import CATEGORY
 from recmodels.models import MODELS, ModelConfigError
 from recmodels.models.two_tower import Model
+from recmodels.training.rows import Rows
 from tests.recmodels.worlds import circles_split
 
 
@@ -66,7 +67,7 @@ def test_any_sequence_model_reads_content_when_it_is_asked_to(split):
     model = MODELS.build("sasrec", MODELS.config("sasrec", config), split.vocabulary.size)
     model.prepare(split)
     assert model.items.labels.weight.shape == (65, 8)
-    loss = model.loss(torch.tensor([[0, 2, 3], [4, 5, 6]]))
+    loss = model.loss(Rows(torch.tensor([[0, 2, 3], [4, 5, 6]]), None))
     loss.backward()
     assert model.items.labels.weight.grad.abs().sum() > 0
     assert not isinstance(model, Model)
