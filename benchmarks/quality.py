@@ -1,8 +1,7 @@
-"""Models on real data sets, whole catalogue: `python -m benchmarks.quality DATA RECIPE... --out FOLDER`.
+"""Models on real data sets, whole catalogue: `python -m benchmarks.quality DATA RECIPE... --out RUNS`.
 
     python -m benchmarks.quality ../shared/data benchmarks/recipes/ml_1m/sasrec.json --out runs
     python -m benchmarks.quality ../shared/data benchmarks/recipes/*/*.json --out runs --validation
-    python -m benchmarks.quality --table runs
 
 A recipe's folder names its data set. `--validation` stops before the test part is looked at: settings are chosen with
 it. Every run is kept in a folder of its own, and one that is there already is not repeated, so that an interrupted
