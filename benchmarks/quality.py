@@ -26,6 +26,7 @@ from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import Tables
 from recmodels.data.sources import SOURCES
 from recmodels.data.splits import Split, refit_before_test, split_interactions
+from recmodels.errors import EverfeedError
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
 from recmodels.ranker import Ranker
@@ -107,11 +108,16 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--set", dest="settings", action="append", default=[], help="PATH=VALUE of the recipe")
     parser.add_argument("--validation", action="store_true", help="never look at the test part")
     options = parser.parse_args(arguments)
+    failed: list[str] = []
     for path in options.recipes:
         for seed in options.seeds:
             recipe = override(parse_recipe(path.read_text()), [*options.settings, f"seed={seed}"])
-            run(path.parent.name, recipe, data=options.data, out=options.out, is_judged=not options.validation)
-    return 0
+            try:
+                run(path.parent.name, recipe, data=options.data, out=options.out, is_judged=not options.validation)
+            except EverfeedError as error:
+                failed.append(f"{path}: {error}")
+    print("\n".join(failed), file=sys.stderr)
+    return 1 if failed else 0
 
 
 def run(name: str, recipe: Recipe, *, data: Path, out: Path, is_judged: bool) -> None:

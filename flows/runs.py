@@ -127,7 +127,13 @@ def chosen_recipes(request: RunRequest) -> list[Recipe]:
     names = request.presets or (() if request.recipes else STANDARD)
     chosen = [PRESETS[name](data) for name in names] + [_read_recipe(path) for path in request.recipes]
     settings = [*request.overrides, *([_WARM] if request.is_warm else [])]
-    return [override(recipe, settings) for recipe in chosen]
+    recipes = [override(recipe, settings) for recipe in chosen]
+    if refitted := [recipe.name for recipe in recipes if recipe.refit]:
+        raise RecipeError(
+            f"refit is set in {', '.join(refitted)}, but what a lifecycle deploys is the very bundle that it evaluated. "
+            "Set refit to false; benchmarks refit to compare with papers."
+        )
+    return recipes
 
 
 def _data_config(label: str) -> DataConfig:

@@ -149,7 +149,8 @@ class Recipe(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     refit: bool = False
-    """Retrain to the snapshot's end with the chosen epochs before deployment; both digests are recorded."""
+    """Train once more, for the epochs that the validation part chose, with it: to compare with papers that do. A lifecycle
+    refuses it, since it deploys the bundle that it evaluated."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")
