@@ -1,7 +1,7 @@
 """Tables of what `benchmarks.quality` measured: `python -m benchmarks.quality_table RUNS [--keep FILE]`.
 
 One table a data set, a line a recipe and protocol, the mean over seeds with its smallest and largest value. What stands
-beside it is the difference to popularity, paired over users (bootstrap, 95 %, seed of the recipe's first run).
+beside it is the difference to popularity in NDCG@10, paired over users (bootstrap, 95 %, seed of the recipe's first run).
 """
 
 import argparse
@@ -59,7 +59,7 @@ def table(runs: Sequence[Run]) -> str:
         groups[run.facts["recipe"], run.facts["protocol"]].append(run)
     floors = {run.facts["protocol"]: run for run in runs if run.facts["recipe"] == _FLOOR}
     lines = [
-        "| recipe | protocol | HR@10 | NDCG@10 | NDCG@10 less popularity | validation | epochs | CPU-s | seeds | commit |",
+        "| recipe | protocol | HR@10 | NDCG@10 | less popularity | validation | epochs | CPU-s | seeds | commit |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     order = sorted(groups.items(), key=lambda group: -_mean(group[1], "ndcg_at_10"))

@@ -130,8 +130,8 @@ def chosen_recipes(request: RunRequest) -> list[Recipe]:
     recipes = [override(recipe, settings) for recipe in chosen]
     if refitted := [recipe.name for recipe in recipes if recipe.refit]:
         raise RecipeError(
-            f"refit is set in {', '.join(refitted)}, but what a lifecycle deploys is the very bundle that it evaluated. "
-            "Set refit to false; benchmarks refit to compare with papers."
+            f"refit is set in {', '.join(refitted)}, but what a lifecycle deploys is the bundle that it "
+            "evaluated. Set refit to false; benchmarks refit to compare with papers."
         )
     return recipes
 

@@ -149,8 +149,8 @@ class Recipe(Config):
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     refit: bool = False
-    """Train once more, for the epochs that the validation part chose, with it: to compare with papers that do. A lifecycle
-    refuses it, since it deploys the bundle that it evaluated."""
+    """Train once more, for the epochs that the validation part chose, with it: to compare with papers that do. A
+    lifecycle refuses it, since it deploys the bundle that it evaluated."""
     seed: int = Field(0, ge=0)
 
     @model_validator(mode="after")

@@ -78,6 +78,11 @@ def test_a_recipe_file_is_named_when_it_does_not_exist(tmp_path: Path) -> None:
         chosen_recipes(_request(recipes=(tmp_path / "none.json",)))
 
 
+def test_a_recipe_is_refused_when_it_asks_for_a_refit() -> None:
+    with pytest.raises(RecipeError, match="refit is set in popularity, ease, but what a lifecycle"):
+        chosen_recipes(_request(presets=("popularity", "ease"), overrides=("refit=true",), recipes=()))
+
+
 def test_a_recipe_file_is_named_when_it_is_not_text(tmp_path: Path) -> None:
     path = tmp_path / "mine.json"
     path.write_bytes(b"\xff\xfe\x00")
