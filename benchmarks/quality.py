@@ -126,6 +126,7 @@ def run(name: str, recipe: Recipe, *, data: Path, out: Path, is_judged: bool) ->
     split = split_interactions(
         tables.interactions, tables.items, data=recipe.data, split=recipe.split, is_order_only=tables.is_order_only
     )
+    folder.mkdir(parents=True, exist_ok=True)
     spent = _Spent(folder)
     trained = train(recipe, split, checkpoint_folder=folder / "checkpoints", seed=recipe.seed, on_epoch=spent.say)
     seconds = spent.seconds

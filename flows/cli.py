@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, audit, canary, compare, quarantine, retrains, validate
+from flows.commands import alerts, audit, canary, compare, quarantine, retrains, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -111,6 +111,7 @@ def run(
     answer(run_lifecycle(settings, request, screen=screen), as_json=as_json)
 
 
+app.command()(tune.tune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)

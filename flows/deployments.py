@@ -22,6 +22,7 @@ from flows.deliver import deliver
 from flows.lifecycle import daily
 from flows.monitor import monitor
 from flows.retraining import retrain
+from flows.tune import tune
 
 _log = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ SCHEDULES = (
     Schedule(monitor, "hourly", "15 * * * *", "Figures of the newest days against their own history."),
     Schedule(retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it."),
     Schedule(look, "every-5-minutes", "*/5 * * * *", "Judge the active rollout; advance, promote, hold or roll back."),
+    Schedule(tune, "search", None, "A search for hyper-parameters on what is in the lake, when a person starts it."),
     Schedule(deliver, "by-hand", None, "Send alerts that are due; `everfeed up` has a sender that does so at once."),
 )
 _FORMER = ("deliver/every-5-minutes",)

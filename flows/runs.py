@@ -59,7 +59,7 @@ def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -
     """
     traffic = _traffic(request.traffic)
     recipes = chosen_recipes(request)
-    _require_source(request)
+    require_source(request.source, request.path)
     home = connect(settings)
     data = Data(
         source=request.source,
@@ -94,14 +94,17 @@ def seconds(terminal: progress.Terminal) -> dict[str, float]:
     return stages | {"total": round(time() - psutil.Process().create_time(), 1)}
 
 
-def _require_source(request: RunRequest) -> None:
-    """Refuse at once what would be refused after the stack has started."""
-    SOURCES.module(request.source)
-    is_pattern = bool(_WILDCARDS & set(str(request.path)))
-    if not is_pattern and not request.path.exists():
-        raise SourceError(
-            f"--path {request.path} does not exist. Give the file or folder that {request.source!r} reads."
-        )
+def require_source(source: str, path: Path) -> None:
+    """Refuse at once what would be refused after the stack has started.
+
+    Raises:
+        UnknownNameError: No source plug-in has this name.
+        SourceError: There is nothing at the path.
+    """
+    SOURCES.module(source)
+    is_pattern = bool(_WILDCARDS & set(str(path)))
+    if not is_pattern and not path.exists():
+        raise SourceError(f"--path {path} does not exist. Give the file or folder that {source!r} reads.")
 
 
 def _traffic(text: str) -> Traffic:

@@ -16,6 +16,7 @@ from infra.rollouts import RolloutStore
 from infra.segments import SegmentStore
 from infra.settings import Settings
 from infra.shadows import ShadowStore
+from infra.studies import StudyStore
 from infra.takedowns import TakedownStore
 from infra.tracking import Tracker
 
@@ -94,6 +95,12 @@ class Platform:
     def tracker(self) -> Tracker:
         """MLflow runs."""
         return Tracker(self.settings.mlflow, artifacts=self.settings.artifacts)
+
+    @cached_property
+    def studies(self) -> StudyStore:
+        """Searches for hyper-parameters."""
+        self.settings.root.mkdir(parents=True, exist_ok=True)
+        return StudyStore(self.settings.studies)
 
     @cached_property
     def registry(self) -> ModelRegistry:

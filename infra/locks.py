@@ -2,8 +2,10 @@
 
 import fcntl
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from recmodels.errors import AlreadyRunningError
 
 
 @contextmanager
@@ -17,6 +19,21 @@ def shared(path: Path) -> Iterator[None]:
 def exclusive(path: Path) -> Iterator[None]:
     """Hold `path` alone; waits for every other holder."""
     with _locked(path, fcntl.LOCK_EX):
+        yield
+
+
+@contextmanager
+def at_once(path: Path, *, otherwise: str) -> Iterator[None]:
+    """Hold `path` alone, or not at all.
+
+    Raises:
+        AlreadyRunningError: Somebody else holds it; the message is `otherwise`.
+    """
+    with ExitStack() as held:
+        try:
+            held.enter_context(_locked(path, fcntl.LOCK_EX | fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise AlreadyRunningError(otherwise) from error
         yield
 
 

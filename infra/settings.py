@@ -33,6 +33,8 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of Everfeed's own tables; empty means SQLite in `home`."""
     mlflow_url: str = ""
     """Tracking URI of MLflow; empty means SQLite in `home`."""
+    search_url: str = ""
+    """SQLAlchemy URL of Optuna's tables, which are to share a database with no others; empty means SQLite in `home`."""
     lake_path: str = ""
     """Folder of the Delta tables; empty means `lake/` in `home`."""
     webhook_url: SecretStr = SecretStr("")
@@ -79,6 +81,16 @@ class Settings(BaseSettings):
     def runs(self) -> Path:
         """Folder of training runs: checkpoints, and which bundle came of them."""
         return self.root / "runs"
+
+    @property
+    def studies(self) -> str:
+        """SQLAlchemy URL of Optuna's tables."""
+        return self.search_url or f"sqlite:///{self.root / 'searches.db'}"
+
+    @property
+    def searches(self) -> Path:
+        """Folder of searches for hyper-parameters: open trials' checkpoints, and the best recipe."""
+        return self.root / "searches"
 
     @property
     def recipes(self) -> Path:

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-VECTORS, IS_ITEM, QUERY = "vectors", "is_item", "query"
+VECTORS, IS_ITEM, TIMES, QUERY = "vectors", "is_item", "times", "query"
 
 _STANDARD = ("", "ai.onnx")
 _INPUTS = {VECTORS: (TensorProto.FLOAT, 3), IS_ITEM: (TensorProto.BOOL, 2)}
+_TIMED_INPUTS = _INPUTS | {TIMES: (TensorProto.INT64, 2)}
 _OUTPUTS = {QUERY: (TensorProto.FLOAT, 2)}
 _ERRORS = (
     ort_errors.EPFail,
@@ -33,7 +34,8 @@ class Encoder:
     """An accepted graph, compiled for one thread.
 
     Args:
-        graph: Bytes of an ONNX model from `vectors` (B, L, D) and `is_item` (B, L) to `query` (B, D).
+        graph: Bytes of an ONNX model from `vectors` (B, L, D), `is_item` (B, L) and, if it has such an input, `times`
+            (B, L) in microseconds, to `query` (B, D).
     """
 
     def __init__(self, graph: bytes) -> None:
@@ -46,10 +48,27 @@ class Encoder:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         except _ERRORS as error:
             raise ValueError(f"ONNX Runtime refuses the graph: {error}") from error
+        self._uses_time = any(value.name == TIMES for value in self._session.get_inputs())
 
-    def run(self, vectors: NDArray[np.float32], is_item: NDArray[np.bool_]) -> NDArray[np.float32]:
-        """Return the query of each history, (B, D)."""
-        queries: NDArray[np.float32] = self._session.run([QUERY], {VECTORS: vectors, IS_ITEM: is_item})[0]
+    @property
+    def uses_time(self) -> bool:
+        """Whether the graph takes times."""
+        return self._uses_time
+
+    def run(
+        self, vectors: NDArray[np.float32], is_item: NDArray[np.bool_], times: NDArray[np.int64] | None = None
+    ) -> NDArray[np.float32]:
+        """Return the query of each history, (B, D).
+
+        Args:
+            vectors: (B, L, D), padded on the left.
+            is_item: (B, L); False for padding.
+            times: (B, L) microseconds; None where the graph takes none.
+        """
+        inputs = {VECTORS: vectors, IS_ITEM: is_item}
+        queries: NDArray[np.float32] = self._session.run([QUERY], inputs if times is None else inputs | {TIMES: times})[
+            0
+        ]
         return queries
 
     def try_out(self, *, embedding_dim: int, max_length: int) -> None:
@@ -62,8 +81,9 @@ class Encoder:
             vectors = np.zeros((2, length, embedding_dim), dtype=np.float32)
             is_item = np.zeros((2, length), dtype=np.bool_)
             is_item[1] = True
+            times = np.arange(2 * length).reshape(2, length) if self.uses_time else None
             try:
-                queries = self.run(vectors, is_item)
+                queries = self.run(vectors, is_item, times)
             except _ERRORS as error:
                 raise ValueError(f"a history of {length} items cannot be encoded: {error}") from error
             if queries.shape != (2, embedding_dim) or not np.isfinite(queries).all():
@@ -83,7 +103,8 @@ def _check(graph: bytes) -> None:
         model = onnx.load_model_from_string(graph)
     except DecodeError as error:
         raise ValueError(f"this is not an ONNX model ({error})") from error
-    for names, found in ((_INPUTS, model.graph.input), (_OUTPUTS, model.graph.output)):
+    inputs = _TIMED_INPUTS if any(value.name == TIMES for value in model.graph.input) else _INPUTS
+    for names, found in ((inputs, model.graph.input), (_OUTPUTS, model.graph.output)):
         kinds = {
             value.name: (value.type.tensor_type.elem_type, len(value.type.tensor_type.shape.dim)) for value in found
         }

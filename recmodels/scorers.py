@@ -1,4 +1,4 @@
-"""What is served and evaluated: three kinds of scorer on NumPy, SciPy and ONNX Runtime, without torch.
+"""What is served and evaluated: kinds of scorer on NumPy, SciPy and ONNX Runtime, without torch.
 
 Each turns histories into one score an item; which items are then shown is the ranker's to decide.
 """
@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from safetensors.numpy import save_file
 
 from recmodels.arrays import check_finite, read_arrays
-from recmodels.data.batches import pad
+from recmodels.data.batches import pad, pad_times
 from recmodels.data.histories import Histories
 from recmodels.data.known import distinct_items, is_blank, item_matrix, known_items
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
 from recmodels.encoder_graph import Encoder
 from recmodels.errors import BundleError
+from recmodels.factors import FactorScorer
 from recmodels.retrieval.coarse import CoarseScores, suits
 from recmodels.retrieval.graph import GRAPH, ItemGraph
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "EncoderScorer",
+    "FactorScorer",
     "ItemItemScorer",
     "Scorer",
     "StaticScorer",
@@ -43,6 +45,7 @@ _SETTINGS = "scorer.json"
 _ENCODER = "encoder.onnx"
 _LONGEST = 10_000  # events of a history that an encoder may ask for
 _CHUNK = 256  # histories an ONNX Runtime call: keeps attention's (chunk, heads, L, L) within tens of MB
+_TIMED_CHUNK = 64  # the same where each pair of events has a time between them in float64, too
 
 
 class Scorer(Protocol):
@@ -179,7 +182,8 @@ class EncoderScorer:
     """The inner product of an encoded history with every item's vector.
 
     The encoder is an ONNX graph from `vectors` (B, L, D) and `is_item` (B, L), padded on the left, to `query` (B, D).
-    Item vectors are looked up here, so that the graph knows no items.
+    Item vectors are looked up here, so that the graph knows no items. One that has an input `times` is given those of
+    the events, (B, L) in microseconds.
 
     Attributes:
         encoder: Bytes of the ONNX graph.
@@ -209,19 +213,22 @@ class EncoderScorer:
     def queries(self, histories: Histories) -> NDArray[np.float32]:
         """Return each history's vector, (B, D). Many histories are encoded in chunks of like length."""
         known = known_items(histories)
-        if len(known) <= _CHUNK:
+        chunk = _TIMED_CHUNK if self.compiled.uses_time else _CHUNK
+        if len(known) <= chunk:
             return self._encode(known)
         order = np.argsort(known.lengths, kind="stable")
         queries = np.empty((len(known), self.item_vectors.shape[1]), dtype=np.float32)
-        for start in range(0, len(order), _CHUNK):
-            rows = order[start : start + _CHUNK]
+        for start in range(0, len(order), chunk):
+            rows = order[start : start + chunk]
             queries[rows] = self._encode(known.take(rows))
         return queries
 
     def _encode(self, known: Histories) -> NDArray[np.float32]:
         longest = int(known.lengths.max(initial=1))
-        items = pad(known, length=max(1, min(longest, self.max_length)))  # (b, L)
-        return self.compiled.run(self.item_vectors[items], items != PADDING)
+        length = max(1, min(longest, self.max_length))
+        items = pad(known, length=length)  # (b, L)
+        times = pad_times(known, length=length) if self.compiled.uses_time else None
+        return self.compiled.run(self.item_vectors[items], items != PADDING, times)
 
     def score(self, histories: Histories) -> NDArray[np.float32]:
         """Return (B, V)."""
@@ -261,6 +268,7 @@ _LOADERS: dict[str, Callable[[Path], Scorer]] = {
     "static": StaticScorer.load,
     "item_item": ItemItemScorer.load,
     "encoder": EncoderScorer.load,
+    "factors": FactorScorer.load,
 }
 
 

@@ -13,7 +13,8 @@ class Ask:
 
     Attributes:
         item_ids: The user's items, oldest first; may be empty, unknown ids count as unknown items.
-        timestamps: Microseconds since 1970 of each event; puts the history in order where given.
+        timestamps: Microseconds since 1970 of each event; puts the history in order where given. Without them, a model
+            that reads times takes all events to have happened at once, in the order given.
         k: Most items in the list, at least 1.
         surface: Leaves out items of other surfaces. Items without a surface belong to all, and a surface that no item
             has leaves out nothing, since it then tells of the visit rather than of the items.

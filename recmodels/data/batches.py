@@ -1,10 +1,14 @@
 """From jagged histories to rectangular batches: the one seam where padding happens."""
 
+from typing import TypeVar
+
 import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import PADDING
+
+_Number = TypeVar("_Number", np.int32, np.int64)
 
 _MOST_LEVELS = 64
 """Lengths are compared on this many levels, so that batches stay alike in length yet change between epochs."""
@@ -20,14 +24,23 @@ def pad(histories: Histories, *, length: int) -> NDArray[np.int32]:
     Returns:
         ``(B, L)`` int32, `PADDING` where a row is shorter.
     """
+    return _padded(histories, histories.items, np.int32(PADDING), length=length)
+
+
+def pad_times(histories: Histories, *, length: int) -> NDArray[np.int64]:
+    """Return when the events that `pad` returns were, (B, L) microseconds; 0 where it pads."""
+    return _padded(histories, histories.timestamps, np.int64(0), length=length)
+
+
+def _padded(histories: Histories, values: NDArray[_Number], filler: _Number, *, length: int) -> NDArray[_Number]:
     if length < 1:
         raise ValueError(f"length {length!r} leaves no column; expected at least 1.")
-    if not len(histories.items):
-        return np.full((len(histories), length), PADDING, dtype=np.int32)
+    if not len(values):
+        return np.full((len(histories), length), filler)
     positions = histories.ends[:, None] + np.arange(-length, 0)  # (B, L)
     inside = positions >= histories.starts[:, None]
-    gathered = histories.items[np.where(inside, positions, 0)]
-    return np.where(inside, gathered, np.int32(PADDING))
+    gathered = values[np.where(inside, positions, 0)]
+    return np.where(inside, gathered, filler)
 
 
 def length_buckets(lengths: NDArray[np.int64], *, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

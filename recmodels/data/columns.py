@@ -22,9 +22,25 @@ def as_schema_column(column: pa.ChunkedArray, field: pa.Field, *, source: str) -
         field: The contract's name and type.
         source: Where the column comes from, for messages.
 
+    A number that is not one (NaN) is a missing value, as in files that pandas wrote.
+
     Raises:
-        DataError: A value does not convert; the message names the column, the row and the value.
+        DataError: A value does not convert or is infinite; the message names the column, the row and the value.
     """
+    converted = _converted(column, field, source=source)
+    if not pa.types.is_floating(field.type):
+        return converted
+    is_infinite = pc.is_inf(converted)
+    if pc.any(is_infinite).as_py():
+        row = pc.index(is_infinite, True).as_py()
+        raise DataError(
+            f"{source}: column {field.name!r} holds {converted[row].as_py()!r} at {describe_row(row)}; expected a "
+            f"finite number, or none where it is not known. Correct the value or leave it empty."
+        )
+    return pc.if_else(pc.is_nan(converted), None, converted)
+
+
+def _converted(column: pa.ChunkedArray, field: pa.Field, *, source: str) -> pa.ChunkedArray:
     if column.type == field.type:
         return column
     if pa.types.is_null(column.type):

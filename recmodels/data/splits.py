@@ -82,6 +82,7 @@ class TrainPart:
         train: One row a training user, over arrays that hold nothing later than `train_until`.
         train_user_ids: Raw id of each row.
         train_until: First moment after the part.
+        is_order_only: The timestamps are positions rather than times.
     """
 
     vocabulary: Vocabulary
@@ -90,6 +91,7 @@ class TrainPart:
     train: Histories
     train_user_ids: NDArray[np.str_]
     train_until: datetime
+    is_order_only: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,14 +103,12 @@ class Split(TrainPart):
         test: Queries from `validation_until` on, before `test_until`.
         validation_until: First moment after the validation window.
         test_until: First moment after the last event.
-        is_order_only: The timestamps are positions rather than times.
     """
 
     validation: Queries
     test: Queries
     validation_until: datetime
     test_until: datetime
-    is_order_only: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -199,7 +199,9 @@ def divide(
     return DividedEvents(events, parts, bounds, is_group_start)
 
 
-def refit_histories(interactions: pa.Table, items: pa.Table, *, data: DataConfig) -> TrainPart:
+def refit_histories(
+    interactions: pa.Table, items: pa.Table, *, data: DataConfig, is_order_only: bool = False
+) -> TrainPart:
     """Return a training part that reaches to the last interaction, under the same vocabulary rule.
 
     Raises:
@@ -209,7 +211,8 @@ def refit_histories(interactions: pa.Table, items: pa.Table, *, data: DataConfig
     events = _positive_events(interactions, data)
     vocabulary = _catalogue(events.items, data)
     until = int(events.timestamps.max()) + 1
-    return _train_part(EncodedEvents.of(events, vocabulary), items, np.diff(events.user_starts), until)
+    encoded = EncodedEvents.of(events, vocabulary)
+    return _train_part(encoded, items, np.diff(events.user_starts), until, is_order_only=is_order_only)
 
 
 def _positive_events(interactions: pa.Table, data: DataConfig) -> Events:
@@ -239,7 +242,7 @@ def _assemble(divided: DividedEvents, items: pa.Table, *, data: DataConfig, is_o
     vocabulary = _catalogue(events.items.filter(pa.array(parts == TRAIN)), data)
     encoded = EncodedEvents.of(events, vocabulary)
     train_counts = np.add.reduceat(parts == TRAIN, events.user_starts[:-1], dtype=np.int64)
-    train = _train_part(encoded, items, train_counts, bounds.train)
+    train = _train_part(encoded, items, train_counts, bounds.train, is_order_only=is_order_only)
     is_new = train_counts == 0
     validation, test = (
         _queries(encoded, parts == part, divided.is_group_start, is_new, is_order_only=is_order_only)
@@ -251,11 +254,12 @@ def _assemble(divided: DividedEvents, items: pa.Table, *, data: DataConfig, is_o
         test=test,
         validation_until=as_moment(bounds.validation),
         test_until=as_moment(bounds.test),
-        is_order_only=is_order_only,
     )
 
 
-def _train_part(encoded: EncodedEvents, items: pa.Table, counts: NDArray[np.int64], until: int) -> TrainPart:
+def _train_part(
+    encoded: EncodedEvents, items: pa.Table, counts: NDArray[np.int64], until: int, *, is_order_only: bool
+) -> TrainPart:
     """Build the training part from the first `counts` events of each user, ``(U,)``."""
     first = encoded.events.user_starts[:-1]
     starts, ends = encoded.known_before[first], encoded.known_before[first + counts]
@@ -270,6 +274,7 @@ def _train_part(encoded: EncodedEvents, items: pa.Table, counts: NDArray[np.int6
         train=train,
         train_user_ids=encoded.events.user_ids[has_events],
         train_until=as_moment(until),
+        is_order_only=is_order_only,
     )
 
 

@@ -10,7 +10,13 @@ class SequenceEncoder(nn.Module, ABC):
 
     Padding stands on the left and changes nothing for the items after it, however much of it there is. What comes out
     at a padded position is the query of an empty history, the same at each.
+
+    An encoder that `uses_time` takes one more argument: (B, L) int64, the microseconds of each event, never decreasing
+    within a row and without meaning at padding. Only the time between events may count.
     """
+
+    uses_time: bool = False
+    """Whether times are taken; an encoder that does not is given none."""
 
     @abstractmethod
     def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:

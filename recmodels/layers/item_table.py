@@ -21,6 +21,11 @@ class ItemTable(nn.Module):
         self.weight = nn.Parameter(torch.empty(vocabulary_size, embedding_dim))
         nn.init.normal_(self.weight, std=embedding_dim**-0.5)
 
+    @property
+    def kept_numbers(self) -> int:
+        """About how many numbers a vector that is looked up keeps for the backward pass, beside itself."""
+        return 0
+
     def vectors(self, ids: Tensor | None = None) -> Tensor:
         """Return the vectors of `ids` (any shape) as (..., D), or of all items as (V, D)."""
         return (

@@ -13,7 +13,7 @@ from recmodels.bundle import Bundle
 from recmodels.data.histories import Histories
 from recmodels.data.schema import CATEGORY, CREATOR_ID, ITEM_ID
 from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
-from recmodels.scorers import EncoderScorer, ItemItemScorer, StaticScorer, is_blank
+from recmodels.scorers import EncoderScorer, FactorScorer, ItemItemScorer, StaticScorer, is_blank
 
 if TYPE_CHECKING:
     from scipy import sparse
@@ -56,7 +56,7 @@ def attach(bundle: Bundle, items: pa.Table, *, version: int) -> Newcomers:
     """Find the neighbours of new items in a bundle's catalogue.
 
     A new item gets the mean score of the items that share its creator; else of those that share its main category;
-    else of all. For an encoder it gets a vector of its own, see `group_vectors`.
+    else of all. For an encoder and for factors it gets a vector of its own, see `group_vectors`.
 
     Args:
         bundle: What will score them.
@@ -112,6 +112,8 @@ class NewcomerScores:
         self._counts = (groups @ bundle.item_counts).astype(np.float32)  # (G,)
         if isinstance(scorer, EncoderScorer):
             self._vectors = group_vectors(groups, scorer.item_vectors)
+        elif isinstance(scorer, FactorScorer):
+            self._vectors = group_vectors(groups, scorer.item_factors)
         elif isinstance(scorer, ItemItemScorer):
             self._table = (scorer.weights @ groups.T).tocsr()  # (V, G)
         elif isinstance(scorer, StaticScorer):
@@ -131,6 +133,9 @@ class NewcomerScores:
             scores = queries @ self._vectors.T
         elif isinstance(scorer, ItemItemScorer):
             scores = np.where(is_blank(histories)[:, None], self._counts, scorer.sums(histories, self._table))
+        elif isinstance(scorer, FactorScorer):
+            own = scorer.queries(histories) @ self._vectors.T
+            scores = np.where(is_blank(histories)[:, None], self._counts, own)
         elif isinstance(scorer, StaticScorer):
             scores = np.tile(self._static, (len(histories), 1))
         else:

@@ -107,6 +107,12 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
             shutil.rmtree(older)
 
 
+def kept_epochs(folder: Path) -> int:
+    """Return how many epochs the newest checkpoint has behind it; 0 where there is none."""
+    found = sorted(folder.glob(f"{_PREFIX}*"))
+    return int(found[-1].name.removeprefix(_PREFIX)) if found else 0
+
+
 def load_checkpoint(folder: Path, *, run: str) -> Checkpoint | None:
     """Return the newest checkpoint, or None where there is none.
 

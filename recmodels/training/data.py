@@ -19,9 +19,11 @@ class TrainingData:
         vocabulary: The catalogue at the cutoff; V is its size.
         item_counts: (V,) training interactions of each item.
         until: The cutoff (UTC): no event of `train` is at or after it.
+        seed: Of whatever is drawn.
     """
 
     train: Histories
     vocabulary: Vocabulary
     item_counts: NDArray[np.int64]
     until: datetime
+    seed: int = 0

@@ -12,11 +12,15 @@ import onnxruntime as ort
 import torch
 from torch import Tensor, nn
 
+from recmodels.encoder_graph import IS_ITEM, QUERY, TIMES, VECTORS
 from recmodels.encoders._contract import SequenceEncoder
 from recmodels.errors import TrainingError
 
+_INPUTS = (VECTORS, IS_ITEM, TIMES)
 _OPSET = 20
 _TOLERANCE = 1e-4
+_LONGEST_GAP = 32.0
+"""Natural logarithm of the longest time between two events that a graph is tried with, in microseconds: 2.5 years."""
 
 
 class _LastPosition(nn.Module):
@@ -26,6 +30,12 @@ class _LastPosition(nn.Module):
 
     def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:
         return self.encoder.last(vectors, is_item)
+
+
+class _LastPositionInTime(_LastPosition):
+    def forward(self, vectors: Tensor, is_item: Tensor, times: Tensor) -> Tensor:  # type: ignore[override]  # one more
+        inputs: tuple[Tensor, ...] = (vectors, is_item, times)
+        return self.encoder.last(*inputs)
 
 
 def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: int) -> bytes:
@@ -41,20 +51,23 @@ def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: 
 
     Returns:
         A graph from `vectors` (B, L, D) float32 and `is_item` (B, L) bool to `query` (B, D), for any B and any L up to
-        `max_length`.
+        `max_length`. An encoder that `uses_time` has one more input, `times` (B, L) int64.
     """
     module = _on_cpu(encoder)
     length = min(max_length, 3)
-    example = (torch.zeros(2, length, embedding_dim), torch.ones(2, length, dtype=torch.bool))
+    example = [torch.zeros(2, length, embedding_dim), torch.ones(2, length, dtype=torch.bool)]
+    if encoder.uses_time:
+        example.append(torch.zeros(2, length, dtype=torch.int64))
+    names = _INPUTS[: len(example)]
     any_size = torch.export.Dim.DYNAMIC
-    shapes = {"vectors": {0: any_size, 1: any_size}, "is_item": {0: any_size, 1: any_size}}
+    torch.ops.aten.gru.input._dispatch_cache.clear()  # torch 2.13 leaves a kernel of one fixed length there
     with torch.no_grad(), _quiet():
         program = torch.onnx.export(
             module,
-            example,
-            input_names=["vectors", "is_item"],
-            output_names=["query"],
-            dynamic_shapes=shapes,
+            tuple(example),
+            input_names=names,
+            output_names=[QUERY],
+            dynamic_shapes={name: {0: any_size, 1: any_size} for name in names},
             opset_version=_OPSET,
             dynamo=True,
             verbose=False,
@@ -77,9 +90,13 @@ def check_graph(graph: bytes, encoder: SequenceEncoder, *, embedding_dim: int, m
     for batch, length in ((1, 1), (3, max_length)):
         vectors = rng.normal(size=(batch, length, embedding_dim)).astype(np.float32)
         is_item = np.arange(length) >= rng.integers(0, length, size=(batch, 1))
-        served = session.run(["query"], {"vectors": vectors, "is_item": is_item})[0]
+        inputs = [vectors, is_item]
+        if encoder.uses_time:
+            gaps = np.exp(rng.uniform(0, _LONGEST_GAP, size=(batch, length)))
+            inputs.append(np.cumsum(gaps.astype(np.int64), axis=1))
+        served = session.run([QUERY], dict(zip(_INPUTS, inputs, strict=False)))[0]
         with torch.no_grad():
-            expected = module(torch.from_numpy(vectors), torch.from_numpy(is_item)).numpy()
+            expected = module(*map(torch.from_numpy, inputs)).numpy()
         worst = float(np.abs(served - expected).max())
         if not worst <= _TOLERANCE:
             raise TrainingError(
@@ -89,7 +106,8 @@ def check_graph(graph: bytes, encoder: SequenceEncoder, *, embedding_dim: int, m
 
 
 def _on_cpu(encoder: SequenceEncoder) -> _LastPosition:
-    return _LastPosition(copy.deepcopy(encoder).cpu()).eval()
+    module = _LastPositionInTime if encoder.uses_time else _LastPosition
+    return module(copy.deepcopy(encoder).cpu()).eval()
 
 
 def _stripped(model: onnx.ModelProto) -> bytes:

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recmodels.data.batches import length_buckets, pad
+from recmodels.data.batches import length_buckets
 from recmodels.data.histories import Histories
 from recmodels.errors import TrainingError
 from recmodels.models._gradient import GradientModel
@@ -19,6 +19,7 @@ from recmodels.training.averaging import averaged
 from recmodels.training.determinism import seed_epoch
 from recmodels.training.optimizer import Stepper
 from recmodels.training.precision import is_bfloat16
+from recmodels.training.rows import Rows
 from recmodels.training.windows import has_event_since, training_windows
 from recmodels.training.workers import ALONE, Workers
 
@@ -169,7 +170,8 @@ class Loop:
     def _loss(self, rows: NDArray[np.int64]) -> Tensor:
         # one column for what comes before the first event, unless the longest row starts in the middle of a history
         width = min(int(self._lengths[rows].max()), self.model.max_length) + 1
-        batch = torch.from_numpy(pad(self._rows.take(rows), length=width)).to(self._device, torch.int64)
+        uses_time = self.model.uses_time
+        batch = Rows.of(self._rows.take(rows), length=width, uses_time=uses_time, device=self._device)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bfloat16):
             return self.model.loss(batch)
 

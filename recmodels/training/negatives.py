@@ -8,6 +8,9 @@ from torch import Tensor
 
 from recmodels.data.vocabulary import FIRST_ITEM
 
+_LEAST = 1e-7
+"""Frequency of an item that is said never to occur, and yet does."""
+
 
 @dataclass(frozen=True, eq=False)
 class Negatives:
@@ -35,3 +38,47 @@ def uniform_negatives(count: int, vocabulary_size: int, *, device: torch.device 
     size = min(count, num_items)
     ids = torch.randperm(num_items, device=device)[:size] + FIRST_ITEM
     return Negatives(ids, torch.full((size,), math.log(size / num_items), device=device))
+
+
+def in_batch_negatives(target: Tensor, frequency: Tensor, *, most: int) -> Negatives:
+    """Take distinct targets of a batch, each of which is a negative for the batch's other positions.
+
+    A popular item is in nearly every batch, a rare one hardly ever, which is what log q makes good: item i is among P
+    targets with probability 1 - (1 - f)^P, and is taken with that of `most` among the distinct ones. Source: Yi et al.
+    2019, section 3, with frequencies counted on the training part rather than estimated from the batches.
+
+    Args:
+        target: (P,) item indices, at least one.
+        frequency: (V,) share of all training events that are of each item.
+        most: At most so many are taken, chosen by torch's generator.
+    """
+    distinct = torch.unique(target)
+    size = min(most, len(distinct))
+    ids = distinct[torch.randperm(len(distinct), device=distinct.device)[:size]]
+    return Negatives(ids, _expected(ids, frequency, positions=len(target), share=size / len(distinct)).log())
+
+
+def mixed_negatives(target: Tensor, frequency: Tensor, *, most: int, uniform: int) -> Negatives:
+    """Take targets of the batch and, beside them, items drawn uniformly, which rare items need.
+
+    Source: Yang et al. 2020.
+    An item may stand in the sample twice. It is expected there as often as both ways bring it together, and log q says
+    so at both places.
+
+    Args:
+        target: (P,) item indices, at least one.
+        frequency: (V,) share of all training events that are of each item.
+        most: At most so many targets.
+        uniform: Items drawn beside them; all where there are not more.
+    """
+    drawn = uniform_negatives(uniform, len(frequency), device=target.device)
+    shown = in_batch_negatives(target, frequency, most=most)
+    ids = torch.cat([shown.ids, drawn.ids])
+    taken = len(shown.ids) / len(torch.unique(target))
+    expected = _expected(ids, frequency, positions=len(target), share=taken) + drawn.log_q[0].exp()
+    return Negatives(ids, expected.log())
+
+
+def _expected(ids: Tensor, frequency: Tensor, *, positions: int, share: float) -> Tensor:
+    is_there = -torch.expm1(positions * torch.log1p(-frequency[ids].clamp(max=1 - _LEAST)))
+    return is_there.clamp(min=_LEAST) * share

@@ -105,8 +105,8 @@ def train(
         on_forecast: Told what training will take, before its first step.
 
     Raises:
-        TrainingError: A loss or gradient is not finite, a forecast does not fit, or the parent does not fit (see
-            `go_on`) or leaves nothing new to learn.
+        TrainingError: A loss or gradient is not finite, a forecast does not fit, the model reads times that the data do
+            not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
         CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
@@ -136,7 +136,7 @@ def train(
         elif parent:
             raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
         else:
-            model.fit(_training_data(split))
+            model.fit(_training_data(split, seed=seed))
         scorer = model.export()
     measured = validation.measure(scorer)
     metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
@@ -166,7 +166,7 @@ def refit(
         on_step: As for `train`.
 
     Raises:
-        TrainingError: A loss is not finite.
+        TrainingError: A loss is not finite, or the model reads times that the data do not have.
     """
     with reproducible(threads=threads, device=device):
         model = _build(recipe, part, seed=seed)
@@ -176,13 +176,20 @@ def refit(
                 loop.epoch(number)
             model = loop.judged
         else:
-            model.fit(_training_data(part))
+            model.fit(_training_data(part, seed=seed))
         return model.export()
 
 
 def _build(recipe: Recipe, part: TrainPart, *, seed: int) -> GradientModel | ClosedFormModel:
     seed_epoch(seed, 0)
     model = MODELS.build(recipe.model.name, MODELS.config(recipe.model.name, recipe.model.config), part.vocabulary.size)
+    if isinstance(model, GradientModel) and model.uses_time and part.is_order_only:
+        raise TrainingError(
+            f"{recipe.name} reads the times of events, but these data have an order without times. "
+            "Set model.config.time_bias=false."
+        )
+    if isinstance(model, GradientModel):
+        model.prepare(part)
     return cast("GradientModel | ClosedFormModel", model)
 
 
@@ -251,5 +258,5 @@ class _Keeper:
             self.workers.wait()
 
 
-def _training_data(part: TrainPart) -> TrainingData:
-    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until)
+def _training_data(part: TrainPart, *, seed: int) -> TrainingData:
+    return TrainingData(part.train, part.vocabulary, part.item_counts, part.train_until, seed)

@@ -11,7 +11,7 @@ TOP_LEVEL = {
     *(".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"),
     *("benchmarks", "docs", "tests", *PACKAGES),
 }
-LATE = {"great_expectations", "evidently", "matplotlib"}
+LATE = {"great_expectations", "evidently", "matplotlib", "optuna", "implicit", "sentence_transformers"}
 """Libraries that cost seconds and hundreds of MB, or a display, to import: only inside the functions that use them."""
 TORCH_HOMES = ("recmodels/encoders/", "recmodels/layers/", "recmodels/models/", "recmodels/training/")
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

@@ -19,20 +19,30 @@ from recmodels.training.checkpoints import pack, unpack
 from recmodels.training.loop import Loop
 from recmodels.training.trainer import Trained, train
 from recmodels.training.warm_start import Parent, go_on
-from tests.recmodels.worlds import a_recipe, circles_split, write_trained
+from tests.recmodels.worlds import DAY, a_recipe, circles_split, write_trained
 
-NAMES = MODELS.names()
+VARIANTS = {"hstu, order only": ("hstu", {"time_bias": False})}
+"""Models that are tested once more with other settings, where everything is run (--full)."""
+_VARIANTS = [pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS]
 FLOOR = "popularity"
 SEED = 5
 
 
+def plug_in(name: str) -> tuple[str, dict[str, object]]:
+    """Return a model's name in the catalogue and what its settings differ in."""
+    return VARIANTS.get(name, (name, {}))
+
+
 def is_gradient(name: str) -> bool:
-    return isinstance(MODELS.get(name), type) and issubclass(MODELS.get(name), GradientModel)
+    model = MODELS.get(plug_in(name)[0])
+    return isinstance(model, type) and issubclass(model, GradientModel)
 
 
-GRADIENT = [name for name in NAMES if is_gradient(name)]
+NAMES = [*MODELS.names(), *_VARIANTS]
+GRADIENT = [*filter(is_gradient, MODELS.names()), *_VARIANTS]
 TWICE = [
-    pytest.param(name, marks=pytest.mark.slow) if name in GRADIENT and name != "sasrec" else name for name in NAMES
+    pytest.param(name, marks=pytest.mark.slow) if is_gradient(name) and name != "sasrec" else name
+    for name in MODELS.names()
 ]
 """One trainer makes training repeatable, so that one model with a gradient shows it each time."""
 PERSONAL = [name for name in NAMES if name != FLOOR]
@@ -48,8 +58,9 @@ class World:
         self._trained: dict[str, Trained] = {}
 
     def recipe(self, name: str) -> Recipe:
-        config = {"embedding_dim": 32} if name in GRADIENT else {}
-        return a_recipe(name, config, epochs=12, patience=3, batch_size=32, learning_rate=3e-3)
+        model, own = plug_in(name)
+        config = ({"embedding_dim": 32} if is_gradient(name) else {}) | own
+        return a_recipe(model, config, epochs=12, patience=3, batch_size=32, learning_rate=3e-3)
 
     def trained(self, name: str) -> Trained:
         if name not in self._trained:
@@ -59,7 +70,7 @@ class World:
         return self._trained[name]
 
     def _keep_model(self, name: str, patch: pytest.MonkeyPatch) -> None:
-        model_class = MODELS.get(name)
+        model_class = MODELS.get(plug_in(name)[0])
         export = model_class.export
 
         def export_and_keep(model):
@@ -83,16 +94,22 @@ def histories(world):
     """Histories of many lengths, one of them empty."""
     validation = world.split.validation.histories
     rows = np.linspace(0, len(validation) - 1, 20).astype(np.int64)
-    lists = [validation.row(row).tolist() for row in rows]
-    return Histories.from_lists([*lists, []])
+    chosen = validation.take(rows)
+    return Histories.from_lists([*seen_lists(chosen), []], [*seen_times(chosen), []])
 
 
 def seen_lists(histories):
     return [histories.row(b).tolist() for b in range(len(histories))]
 
 
+def seen_times(histories):
+    rows = zip(histories.starts, histories.ends, strict=True)
+    return [histories.timestamps[start:end].tolist() for start, end in rows]
+
+
 def test_the_catalogue_of_models_is_listed_when_asked():
-    assert {"ease", "esasrec", "gru", "item_knn", "nextitnet", "popularity", "sasrec"} <= set(NAMES)
+    known = {"ease", "esasrec", "gru", "hstu", "ials", "item_knn", "nextitnet", "popularity", "sasrec", "two_tower"}
+    assert known <= set(MODELS.names())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -112,10 +129,21 @@ def test_scores_have_one_finite_number_an_item_when_histories_are_of_any_length(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_unknown_items_change_nothing_when_they_stand_in_a_history(world, histories, name):
-    lists = seen_lists(histories)
-    with_unknown = Histories.from_lists([[UNKNOWN, *row[:1], UNKNOWN, *row[1:], UNKNOWN] for row in lists])
+    lists, times = seen_lists(histories), seen_times(histories)
+    with_unknown = Histories.from_lists(
+        [[UNKNOWN, *row[:1], UNKNOWN, *row[1:], UNKNOWN] for row in lists],
+        [[0, *moments[:1], 0, *moments[1:], 2**60] for moments in times],
+    )
     scorer = world.trained(name).scorer
     np.testing.assert_allclose(scorer.score(with_unknown), scorer.score(histories), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("moved", [1, -400 * DAY])
+def test_scores_stay_when_all_times_move_alike(world, histories, name, moved):
+    scorer = world.trained(name).scorer
+    later = replace(histories, timestamps=histories.timestamps + moved)
+    np.testing.assert_array_equal(scorer.score(later), scorer.score(histories))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,13 +184,15 @@ def test_a_model_is_better_than_popularity_when_the_world_has_an_order(world, na
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_configuration_is_refused_when_a_field_is_unknown(name):
-    with pytest.raises(ValueError, match=f"model {name!r}: field 'no_such_field' is not known"):
-        MODELS.config(name, {"no_such_field": 1})
+    model = plug_in(name)[0]
+    with pytest.raises(ValueError, match=f"model {model!r}: field 'no_such_field' is not known"):
+        MODELS.config(model, {"no_such_field": 1})
 
 
 def build(name, vocabulary_size=60, **config):
     torch.manual_seed(0)
-    return MODELS.build(name, MODELS.config(name, config), vocabulary_size)
+    model, own = plug_in(name)
+    return MODELS.build(model, MODELS.config(model, own | config), vocabulary_size)
 
 
 @pytest.mark.parametrize("name", GRADIENT)
@@ -184,7 +214,8 @@ def test_no_position_looks_ahead_when_a_history_is_encoded(name):
     model = build(name).eval()
     size = model.items.vectors().shape[1]
     vectors = torch.randn(1, 9, size, requires_grad=True)
-    states = model.encoder(vectors, torch.ones(1, 9, dtype=torch.bool))
+    times = (torch.arange(9)[None],) if model.uses_time else ()
+    states = model.encoder(vectors, torch.ones(1, 9, dtype=torch.bool), *times)
     (states[0, 4] @ torch.randn(size)).backward()
     reach = vectors.grad[0].abs().amax(dim=1)
     assert (reach[:5] > 0).all()
@@ -221,7 +252,8 @@ def test_training_goes_on_to_the_bit_when_its_state_was_kept(name):
 
     first, second = a_loop(), a_loop()
     first.epoch(1)
-    unpack(pack(first.model, {}, first.optimizer), second.model, second.optimizer)
+    model, optimizers = first.state
+    unpack(pack(model, {}, optimizers), *second.state)
     assert second.epoch(2) == first.epoch(2)
     assert all(torch.equal(a, b) for a, b in zip(first.model.parameters(), second.model.parameters(), strict=True))
 
@@ -231,6 +263,7 @@ def test_a_warm_start_begins_as_its_parent_when_the_catalogue_is_the_same(world,
     recipe, bundle = world.recipe(name), world.bundle(name)
     part = replace(world.split, train_until=world.split.train_until + timedelta(days=1))
     model = build(name, part.vocabulary.size, **recipe.model.config)
+    model.prepare(part)
     report = go_on(model, Parent.of(bundle), recipe=recipe, part=part, seed=0)
     assert (report.items_new, report.items_dropped) == (0, 0)
     np.testing.assert_array_equal(model.eval().score(histories), world.models[name].score(histories))

@@ -34,7 +34,19 @@ def everfeed(settings: Settings, capsys: pytest.CaptureFixture[str], monkeypatch
 def test_help_names_every_command_when_it_is_asked_for(everfeed: Terminal) -> None:
     ended = everfeed("--help")
     assert ended.code == 0
-    for command in ("demo", "run", "compare", "audit-leakage", "up", "down", "status", "recommend", "doctor", "fetch"):
+    for command in (
+        "demo",
+        "run",
+        "tune",
+        "compare",
+        "audit-leakage",
+        "up",
+        "down",
+        "status",
+        "recommend",
+        "doctor",
+        "fetch",
+    ):
         assert f" {command} " in ended.out
 
 
@@ -45,7 +57,7 @@ def test_help_of_run_names_every_source_and_preset_when_it_is_asked_for(everfeed
 
 
 @pytest.mark.parametrize(
-    "command", ["demo", "run", "compare", "audit-leakage", "up", "down", "status", "recommend", "doctor"]
+    "command", ["demo", "run", "tune", "compare", "audit-leakage", "up", "down", "status", "recommend", "doctor"]
 )
 def test_every_command_takes_json_when_asked(everfeed: Terminal, command: str) -> None:
     assert "--json" in everfeed(command, "--help").out

@@ -19,7 +19,7 @@ CRONS = {
     "monitor/hourly": "15 * * * *",
     "look/every-5-minutes": "*/5 * * * *",
 }
-ON_DEMAND = {"retrain/drift", "deliver/by-hand"}
+ON_DEMAND = {"retrain/drift", "tune/search", "deliver/by-hand"}
 WHOLE = CRONS.keys() | ON_DEMAND
 
 

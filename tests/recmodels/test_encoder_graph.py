@@ -4,7 +4,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from recmodels.encoder_graph import Encoder
-from tests.recmodels.graphs import BATCH_LENGTH, summing_encoder, summing_model
+from tests.recmodels.graphs import BATCH_LENGTH, summing_encoder, summing_model, timed_encoder, timed_model
 
 
 def refused(model: onnx.ModelProto, words: str) -> None:
@@ -16,6 +16,22 @@ def test_a_graph_is_run_when_it_takes_vectors_and_gives_a_query():
     vectors = np.array([[[1, 2], [3, 4]]], np.float32)
     assert Encoder(summing_encoder()).run(vectors, np.array([[True, True]])).tolist() == [[4, 6]]
     assert Encoder(summing_encoder()).run(vectors, np.array([[False, True]])).tolist() == [[3, 4]]
+
+
+def test_a_graph_is_run_when_it_takes_times_too():
+    encoder = Encoder(timed_encoder())
+    encoder.try_out(embedding_dim=2, max_length=5)
+    vectors = np.array([[[1, 2], [3, 4]]], np.float32)
+    now = 1_700_000_000_000_000
+    queries = encoder.run(vectors, np.array([[True, True]]), np.array([[now - 30_000_000, now]]))
+    assert queries.tolist() == [[1 * 20 - 3 * 10, 2 * 20 - 4 * 10]]
+    assert (encoder.uses_time, Encoder(summing_encoder()).uses_time) == (True, False)
+
+
+def test_a_graph_is_refused_when_its_times_are_of_another_type():
+    model = timed_model()
+    model.graph.input[2].type.tensor_type.elem_type = TensorProto.FLOAT
+    refused(model, r"times \(FLOAT of 2 dimensions\) where .*times \(INT64 of 2 dimensions\) is expected")
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", summing_encoder()[:200]])

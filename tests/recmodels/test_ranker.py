@@ -9,7 +9,8 @@ from scipy import sparse
 from recmodels.data.histories import Histories
 from recmodels.ranker import Ranker, rank
 from recmodels.retrieval import scoring
-from recmodels.scorers import ItemItemScorer
+from recmodels.scorers import EncoderScorer, ItemItemScorer
+from tests.recmodels.graphs import timed_encoder
 from tests.recmodels.worlds import a_bundle, a_vocabulary, an_items_table, static
 
 SCORES = (5.0, 4.0, 4.0, 3.0, 1.0)  # of i0 .. i4, which have the indices 2 .. 6
@@ -36,6 +37,18 @@ def test_recommend_leaves_out_the_history_when_seen_items_are_removed(ranker):
 def test_recommend_leaves_out_excluded_and_blocked_ids_when_given(ranker):
     assert ranker.recommend([], k=3, exclude={"i0"}, blocked=["i2", "unheard-of"]).item_ids == ("i1", "i3", "i4")
     assert ranker.recommend([], k=3).item_ids == ("i0", "i1", "i2")  # the call before left no trace
+
+
+def test_recommend_reads_the_times_of_the_history_when_the_model_does(tmp_path):
+    """A graph that weighs a first event by its age less 10 s, a last one by -10: above 20 s, larger vectors win."""
+    vectors = np.arange(7, dtype=np.float32)[:, None]
+    ranker = Ranker(a_bundle(tmp_path, EncoderScorer(timed_encoder(1), vectors, max_length=2)))
+    assert ranker.recommend(["i0", "i0"], [0, 21_000_000], k=1).item_ids == ("i4",)
+    assert ranker.recommend(["i0", "i0"], [0, 19_000_000], k=1).item_ids == ("i1",)
+    at_once = ranker.recommend(["i0", "i0"], [5, 5], k=4)
+    without = ranker.recommend(["i0", "i0"], k=4)  # as if at once, to the microsecond
+    assert without.item_ids == at_once.item_ids
+    assert without.scores == pytest.approx(at_once.scores)
 
 
 def test_recommend_gives_a_short_slate_when_the_catalogue_is_smaller(ranker):

@@ -10,12 +10,13 @@ from recmodels.data.histories import Histories
 from recmodels.errors import BundleError
 from recmodels.scorers import (
     EncoderScorer,
+    FactorScorer,
     ItemItemScorer,
     StaticScorer,
     item_matrix,
     load_scorer,
 )
-from tests.recmodels.graphs import summing_encoder
+from tests.recmodels.graphs import summing_encoder, timed_encoder
 
 INF = np.inf
 # rows: what items 2, 3 and 4 say of the columns 2, 3 and 4
@@ -28,10 +29,11 @@ def scorers():
         "static": StaticScorer(np.array([9, 9, 3, 1, 2], dtype=np.float32)),
         "item_item": ItemItemScorer(sparse.csr_array(TABLE), history_length=2),
         "encoder": EncoderScorer(summing_encoder(), vectors, max_length=2),
+        "factors": FactorScorer(vectors * (vectors < 2), regularisation=1.0, confidence=3.0),
     }
 
 
-@pytest.fixture(params=["static", "item_item", "encoder"])
+@pytest.fixture(params=["static", "item_item", "encoder", "factors"])
 def scorer(request):
     return scorers()[request.param]
 
@@ -65,10 +67,24 @@ def test_encoder_uses_the_last_events_when_a_history_is_longer():
     assert scorers()["encoder"].score(Histories.from_lists([[4, 2, 2]]))[:, 2:].tolist() == [[2, 0, 2]]
 
 
+def test_encoder_is_given_the_times_of_known_items_when_its_graph_takes_them(tmp_path):
+    EncoderScorer(timed_encoder(), scorers()["encoder"].item_vectors, max_length=2).save(tmp_path)
+    scorer = load_scorer("encoder", tmp_path)
+    histories = Histories.from_lists([[4, 2, 1, 3], [3]], [[0, 5, 6, 20_000_005], [9]])
+    assert scorer.queries(histories).tolist() == [[20 - 10, 0 - 10], [0, -10]]  # of items 2 and 3, and of item 3
+
+
 def test_encoder_answers_in_order_when_histories_fill_several_chunks():
     items = [[2] * (n % 3) for n in range(600)]
     queries = scorers()["encoder"].queries(Histories.from_lists(items))
     assert queries[:, 0].tolist() == [min(n % 3, 2) for n in range(600)]
+
+
+def test_factor_scores_are_those_worked_out_by_hand_when_a_history_holds_one_item():
+    """Y'Y + I is [[3, 1], [1, 3]]; item 2 = (1, 0) adds 2 to the corner: x solves [[5, 1], [1, 3]] x = (3, 0)."""
+    scores = scorers()["factors"].score(Histories.from_lists([[2], []]))
+    np.testing.assert_allclose(scores[0, 2:], [9 / 14, -3 / 14, 6 / 14], rtol=1e-6)
+    assert scores[1, 2:].tolist() == [0, 0, 0]
 
 
 def test_special_columns_are_never_scored_whatever_the_history(scorer):
@@ -105,7 +121,7 @@ def test_saved_bytes_are_equal_when_a_scorer_is_saved_twice(scorer, tmp_path):
 
 
 def test_loading_names_the_kinds_when_a_kind_is_unknown(tmp_path):
-    with pytest.raises(BundleError, match=r"'pickle' is not known. Known: encoder, item_item, static"):
+    with pytest.raises(BundleError, match=r"'pickle' is not known. Known: encoder, factors, item_item, static"):
         load_scorer("pickle", tmp_path)
 
 
@@ -166,6 +182,11 @@ def test_item_item_sums_have_the_columns_of_their_table_when_it_is_not_square():
         ("encoder", {"item_vectors": np.full((5, 2), np.nan, np.float32)}, "'item_vectors' holds 10 of 10 numbers"),
         ("encoder", {"item_vectors": np.zeros((5, 2), np.float16)}, "'item_vectors' is float16"),
         ("encoder", {"item_vectors": np.zeros(10, np.float32)}, r"'item_vectors' is float32 of shape \(10,\)"),
+        ("factors", {"item_factors": np.full((5, 2), np.inf, np.float32)}, "'item_factors' holds 10 of 10 numbers"),
+        ("factors", {"item_factors": np.full((5, 2), 1e30, np.float32)}, "no history's factors can be solved for"),
+        ("factors", {"numbers": np.array([0.0, 3.0, 0.0])}, "expected a regularisation above 0"),
+        ("factors", {"numbers": np.array([1.0, 0.5, 0.0])}, "a confidence of at least 1"),
+        ("factors", {"numbers": np.array([1.0, np.nan, 0.5])}, "a whole number of events"),
         ("encoder", {"item_vectors": np.zeros((5, 3), np.float32)}, "encoder.onnx: a history of 1 items cannot be enc"),
     ],
 )

@@ -2,10 +2,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 from sqlalchemy import select
 
@@ -15,7 +16,9 @@ from infra.histories import HistoryEvent, HistoryStore
 from infra.rollouts import ModelReference
 from infra.takedowns import TakedownStore
 from recmodels.assignment import Arm, arm_of
-from tests.infra.gateway_home import BLOCKED_ITEM, LIVE_ITEM, NOW, SECRET, TOKEN, Home, overflowing_scorer
+from recmodels.scorers import EncoderScorer
+from tests.infra.gateway_home import BLOCKED_ITEM, LIVE_ITEM, NOW, NUM_ITEMS, SECRET, TOKEN, Home, overflowing_scorer
+from tests.recmodels.graphs import timed_encoder
 
 
 def history(*item_ids: str) -> list[dict[str, Any]]:
@@ -70,6 +73,22 @@ def test_orders_the_given_history_by_time_and_reads_both_forms_of_it(served: htt
     answer = ask(served, history=given, k=2)
 
     assert set(ids(answer)) == {"film-11", "film-21"}
+
+
+def test_hands_the_times_of_a_history_on_when_the_model_reads_them(home: Home, request: pytest.FixtureRequest) -> None:
+    """A graph that weighs a first event by its age less 10 s, a last one by -10: above 20 s, larger vectors win."""
+    vectors = np.arange(NUM_ITEMS + 2, dtype=np.float32)[:, None]
+    home.crown(EncoderScorer(timed_encoder(1), vectors, max_length=2))
+    served: httpx.Client = request.getfixturevalue("client")
+    stored = HistoryStore(home.database)
+    for user, seconds in (("quick", 19), ("slow", 21)):
+        key, later = user_key(user, SECRET), NOW + timedelta(seconds=seconds)
+        stored.append([HistoryEvent(key, "film-05", NOW, "video"), HistoryEvent(key, "film-05", later, "video")])
+        given = [{"item_id": "film-05", "timestamp": moment.isoformat()} for moment in (NOW, later)]
+
+        expected = "film-29" if user == "slow" else "film-00"
+        assert ids(ask(served, user=user, k=1)) == [expected]
+        assert ids(ask(served, user="other", history=given, k=1)) == [expected]
 
 
 def test_leaves_out_history_excluded_and_blocked_items(served: httpx.Client) -> None:

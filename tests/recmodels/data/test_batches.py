@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmodels.data.batches import length_buckets, pad
+from recmodels.data.batches import length_buckets, pad, pad_times
 from recmodels.data.histories import Histories
 
 
@@ -11,6 +11,13 @@ def test_rows_are_padded_on_the_left_and_cut_to_the_newest() -> None:
     padded = pad(Histories.from_lists([[2, 3, 4], [5], []]), length=2)
     assert padded.tolist() == [[3, 4], [0, 5], [0, 0]]
     assert padded.dtype == np.int32
+
+
+def test_times_stand_where_their_items_do_when_both_are_padded() -> None:
+    histories = Histories.from_lists([[2, 3, 4], [5], []], [[10, 20, 2**60], [30], []])
+    assert pad_times(histories, length=2).tolist() == [[20, 2**60], [0, 30], [0, 0]]
+    assert pad_times(Histories.from_lists([[]]), length=2).tolist() == [[0, 0]]
+    assert pad_times(histories, length=1).dtype == np.int64
 
 
 def test_padding_never_reads_a_neighbour_when_rows_share_arrays() -> None:

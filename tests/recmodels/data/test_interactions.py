@@ -76,6 +76,13 @@ def test_a_table_is_refused_when_it_is_not_the_contracts(table: pa.Table, messag
         normalise(table, source="test")
 
 
+def test_a_number_that_is_none_counts_as_missing_and_an_infinite_one_is_refused() -> None:
+    assert normalise(raw(rating=[float("nan")]), source="test")["rating"].to_pylist() == [None]
+    two = pa.concat_tables([raw(rating=[4.0]), raw(rating=[-float("inf")])])
+    with pytest.raises(DataError, match=r"column 'rating' holds -inf at data row 2; expected a finite number.*empty"):
+        normalise(two, source="test")
+
+
 def test_ids_made_from_content_differ_when_any_value_does() -> None:
     table = pa.table({"a": ["1", "1", "11", None, "-"], "b": ["2", "2", "", "2", "2"]})
     ids = content_ids(table).to_pylist()

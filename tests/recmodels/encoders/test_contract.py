@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from tests.recmodels.encoders.encoders import ENCODERS, SIZE
+from tests.recmodels.encoders.encoders import ENCODERS, SIZE, Timed
 
 
 @pytest.fixture(params=ENCODERS)
 def encoder(request):
     torch.manual_seed(0)
-    return ENCODERS[request.param]().eval()
+    encoder = ENCODERS[request.param]().eval()
+    return Timed(encoder) if encoder.uses_time else encoder
 
 
 def padded(vectors, count):

@@ -10,7 +10,7 @@ from scipy import sparse
 from recmodels.data.histories import Histories
 from recmodels.ranker import Ranker
 from recmodels.retrieval.newcomers import NewcomerScores, attach, group_vectors
-from recmodels.scorers import EncoderScorer, ItemItemScorer
+from recmodels.scorers import EncoderScorer, FactorScorer, ItemItemScorer
 from tests.recmodels.graphs import summing_encoder
 from tests.recmodels.worlds import a_bundle, full_items, static
 
@@ -102,6 +102,18 @@ def test_a_newcomer_scores_the_mean_of_its_neighbours_when_items_speak_for_items
     scores = NewcomerScores(bundle, newcomers).of(Histories.from_lists([[2, 5], [3]]), None)
     # i0 and i3 say 6, 6, 2, 0; i1 says 1, 0, 0, 8
     assert scores.tolist() == [[6, 4, 14 / 4, 14 / 4], [1 / 2, 1 / 2, 9 / 4, 9 / 4]]
+
+
+def test_a_newcomer_has_its_neighbours_direction_and_length_when_items_have_factors(tmp_path):
+    """ann's items are (3, 0) and (0, 3): a mean of (1.5, 1.5), made as long as they are, is (3, 3) / sqrt(2)."""
+    factors = np.array([[0, 0], [0, 0], [3, 0], [0, 3], [1, 0], [1, 0]], np.float32)
+    scorer = FactorScorer(factors, regularisation=1.0, confidence=2.0)
+    bundle = a_bundle(tmp_path, scorer, items=full_items(KNOWN))  # counts 2, 3, 4, 5
+    histories = Histories.from_lists([[2, 3], []])
+    scores = NewcomerScores(bundle, attach(bundle, full_items(NEW), version=1)).of(histories, None)
+    query = scorer.queries(histories)[0]
+    assert scores[0, 0] == pytest.approx((query * 3 / np.sqrt(2)).sum(), rel=1e-6)
+    assert scores[1].tolist() == [5 / 2, 6 / 2, 14 / 4, 14 / 4]
 
 
 def test_a_newcomer_is_as_popular_as_its_neighbours_when_no_item_of_the_history_is_known(tmp_path):

@@ -7,6 +7,7 @@ from recmodels.training.checkpoints import (
     Checkpoint,
     EpochMetrics,
     Progress,
+    kept_epochs,
     load_checkpoint,
     pack,
     save_checkpoint,
@@ -24,8 +25,10 @@ def checkpoint(*ndcgs, run="run-1", is_finished=False):
 
 
 def test_the_newest_checkpoint_is_loaded_when_several_were_written(tmp_path):
+    assert kept_epochs(tmp_path / "none") == 0
     save_checkpoint(tmp_path, checkpoint(0.1))
     save_checkpoint(tmp_path, checkpoint(0.1, 0.3))
+    assert kept_epochs(tmp_path) == 2
     loaded = load_checkpoint(tmp_path, run="run-1")
     assert loaded.progress == checkpoint(0.1, 0.3).progress
     assert loaded.tensors["model.w"].tolist() == [2, 3, 4]

@@ -12,6 +12,8 @@ from tests.recmodels.encoders.encoders import ENCODERS, LONGEST, SIZE
 
 ALIKE = (
     "cnn",
+    "hstu",
+    "hstu_timed",
     "ligr",
 )  # made of operators that the transformer's export shows; the models' contract exports all
 
@@ -39,10 +41,14 @@ def graph(encoder):
 def test_the_graph_equals_torch_when_batch_and_length_are_any(encoder, graph, batch, length):
     vectors = torch.randn(batch, length, SIZE)
     is_item = torch.arange(length) >= torch.randint(0, length + 1, (batch, 1))
+    inputs = {"vectors": vectors, "is_item": is_item}
+    if encoder.uses_time:
+        inputs["times"] = 1_700_000_000_000_000 + torch.randint(0, 10**14, (batch, length)).sort().values
     session = ort.InferenceSession(graph)
-    served = session.run(["query"], {"vectors": vectors.numpy(), "is_item": is_item.numpy()})[0]
+    assert [value.name for value in session.get_inputs()] == [*inputs]
+    served = session.run(["query"], {name: value.numpy() for name, value in inputs.items()})[0]
     with torch.no_grad():
-        expected = encoder.eval().last(vectors, is_item)
+        expected = encoder.eval().last(*inputs.values())
     encoder.train()
     np.testing.assert_allclose(served, expected.numpy(), atol=1e-4)
 
@@ -50,6 +56,12 @@ def test_the_graph_equals_torch_when_batch_and_length_are_any(encoder, graph, ba
 def test_the_encoder_stays_as_it_was_when_it_is_exported(encoder, graph):
     assert graph
     assert encoder.training
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["gru"], indirect=True)
+def test_a_recurrence_is_of_any_length_when_the_process_has_exported_one_before(encoder, graph):
+    assert export_encoder(encoder, embedding_dim=SIZE, max_length=LONGEST) == graph
 
 
 def test_nothing_of_the_machine_is_in_the_bytes_when_a_graph_is_exported(graph):

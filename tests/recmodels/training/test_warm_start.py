@@ -51,7 +51,8 @@ def catalogue(ids, *, until=CUTOFF + timedelta(days=7)):
     vocabulary = Vocabulary(np.array(ids))
     counts = np.ones(vocabulary.size, dtype=np.int64)
     histories = Histories.from_lists([list(range(2, vocabulary.size))])
-    return TrainPart(vocabulary, full_items({i: ITEMS[i] for i in ids}), counts, histories, np.array(["u"]), until)
+    items = full_items({i: ITEMS[i] for i in ids})
+    return TrainPart(vocabulary, items, counts, histories, np.array(["u"]), until, is_order_only=False)
 
 
 def a_model(size, config=TINY):
@@ -338,7 +339,7 @@ class Recording(SasRec):
         self.seen = []
 
     def loss(self, rows):
-        self.seen += (rows[:, -1] - 2).tolist()
+        self.seen += (rows.items[:, -1] - 2).tolist()
         return super().loss(rows)
 
 
