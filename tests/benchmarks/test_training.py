@@ -42,7 +42,8 @@ def test_both_ways_assemble_every_event_of_an_epoch():
     histories = assembly.random_histories(300, seed=0)
     expected = int(np.minimum(histories.lengths, assembly.LENGTH).sum())
     rows = [histories.row(number) for number in range(len(histories))]
-    assert assembly.epoch(histories, seed=1) == assembly.epoch_by_rows(rows, seed=2) == expected
+    for batches in (assembly.epoch(histories, seed=1), assembly.epoch_by_rows(rows, seed=2)):
+        assert sum(int(batch.count_nonzero()) for batch in batches) == expected
 
 
 def test_the_lists_are_those_of_a_full_sort():
