@@ -1,7 +1,7 @@
 """Tables of what `benchmarks.quality` measured: `python -m benchmarks.quality_table RUNS [--keep FILE]`.
 
-One table a data set, a line a recipe and protocol, the mean over seeds with its smallest and largest value. What stands
-beside it is the difference to popularity in NDCG@10, paired over users (bootstrap, 95 %, seed of the recipe's first run).
+One table a data set, a line a recipe and protocol, the mean over seeds with its smallest and largest value. Beside it
+stands the difference to popularity in NDCG@10, paired over users (bootstrap, 95 %, seed of the recipe's first run).
 """
 
 import argparse

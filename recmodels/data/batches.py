@@ -39,8 +39,9 @@ def _padded(histories: Histories, values: NDArray[_Number], filler: _Number, *, 
         return np.full((len(histories), length), filler)
     positions = histories.ends[:, None] + np.arange(-length, 0)  # (B, L)
     inside = positions >= histories.starts[:, None]
-    gathered = values[np.where(inside, positions, 0)]
-    return np.where(inside, gathered, filler)
+    gathered: NDArray[_Number] = np.asarray(values).take(positions, mode="clip")  # outside a row, anything
+    np.copyto(gathered, filler, where=~inside)
+    return gathered
 
 
 def length_buckets(lengths: NDArray[np.int64], *, batch_size: int, rng: np.random.Generator) -> list[NDArray[np.int64]]:

@@ -46,16 +46,24 @@ class Lists:
     def make(self, wish: Wish, newcomers: NewcomerScores | None) -> TopK:
         """Return the lists of a wish, with one encoding of all histories."""
         queries = self._queries(wish.histories)
-        step = rows_at_once(self._bundle.vocabulary.size)
-        if len(wish) <= step:
-            top = self._lists(wish, queries)
-        else:
-            chunks = [np.arange(start, min(start + step, len(wish))) for start in range(0, len(wish), step)]
-            top = merged([(rows, self._lists(wish.part(rows), _rows(queries, rows))) for rows in chunks])
+        top = self.search(wish, queries)
         if newcomers is None:
             return top
         scores = newcomers.of(wish.histories, queries)
         return compete(top, scores, wish, start=self._bundle.vocabulary.size)
+
+    def search(self, wish: Wish, queries: NDArray[np.float32] | None) -> TopK:
+        """Return the lists of known items, a part of the rows at a time.
+
+        Args:
+            wish: B lists.
+            queries: (B, D) encoded histories; None where the scorer is no encoder.
+        """
+        step = rows_at_once(self._bundle.vocabulary.size)
+        if len(wish) <= step:
+            return self._lists(wish, queries)
+        chunks = [np.arange(start, min(start + step, len(wish))) for start in range(0, len(wish), step)]
+        return merged([(rows, self._lists(wish.part(rows), _rows(queries, rows))) for rows in chunks])
 
     def scores(self, wish: Wish, newcomers: NewcomerScores | None) -> NDArray[np.float32]:
         """Return the score of every column of the catalogue, (B, W), before any filter."""

@@ -12,6 +12,8 @@ from torch.utils import deterministic as _deterministic
 from recmodels.data.splits import TrainPart
 from recmodels.recipe import Recipe
 
+_ROWS_AT_ONCE = 4096
+
 deterministic: Any = _deterministic  # its one setting is a property of the module itself, which types do not know
 
 
@@ -51,8 +53,13 @@ def seed_epoch(seed: int, epoch: int) -> np.random.Generator:
 def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str, parent: str = "") -> str:
     """Return a SHA-256 of all that decides the weights: recipe, training data, seed, kind of device, parent."""
     digest = hashlib.sha256(f"{recipe.digest} {seed} {torch.device(device).type}{parent}".encode())
-    train = data.train.compact()
-    for array in (train.items, train.timestamps, train.starts, train.ends):
-        digest.update(np.ascontiguousarray(array).tobytes())
+    train = data.train
+    for array in (train.items, train.timestamps):
+        for start in range(0, len(train), _ROWS_AT_ONCE):  # mapped histories may be larger than memory
+            rows = train.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(train))))
+            digest.update(array[rows.positions()].tobytes())
+    ends = np.cumsum(train.lengths)
+    for edges in (ends - train.lengths, ends):
+        digest.update(edges.tobytes())
     digest.update("\n".join(data.vocabulary.ids.tolist()).encode())
     return digest.hexdigest()

@@ -132,6 +132,7 @@ def train(
             run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
             keeper = _Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers)
             progress = _run_epochs(loop, validation, config, keeper, on_epoch)
+            del loop  # the optimizer's moments are twice as large as the weights
             weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
         elif parent:
             raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
@@ -220,12 +221,21 @@ def _run_epochs(
         epoch = EpochMetrics(number, loss, measured.ndcg_at_10, measured.recall_at_10, seconds)
         progress = progress.after(epoch, most=config.epochs, patience=config.patience)
         if progress.best_epoch == number:
-            best = {name: value.detach().clone() for name, value in loop.judged.state_dict().items()}
+            best = _kept(loop.judged.state_dict(), best)
         keeper.keep(loop, progress, best)
         if on_epoch:
             on_epoch(epoch)
     loop.model.load_state_dict(best)
     return progress
+
+
+def _kept(state: Mapping[str, Tensor], best: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a copy of the weights, in the memory of the last copy: a large item table stands there often enough."""
+    if not best:
+        return {name: value.detach().clone() for name, value in state.items()}
+    for name, value in state.items():
+        best[name].copy_(value)
+    return best
 
 
 class _Keeper:
