@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Final
 
 import torch
 from torch import Tensor
@@ -10,6 +11,10 @@ from recmodels.data.vocabulary import FIRST_ITEM
 
 _LEAST = 1e-7
 """Frequency of an item that is said never to occur, and yet does."""
+
+
+_SPARSE: Final = 256
+"""Items for each that is drawn from which on numbers are drawn until enough differ, rather than all being shuffled."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,8 +41,18 @@ def uniform_negatives(count: int, vocabulary_size: int, *, device: torch.device 
     """
     num_items = vocabulary_size - FIRST_ITEM
     size = min(count, num_items)
-    ids = torch.randperm(num_items, device=device)[:size] + FIRST_ITEM
+    ids = _distinct(size, num_items, device=device) + FIRST_ITEM
     return Negatives(ids, torch.full((size,), math.log(size / num_items), device=device))
+
+
+def _distinct(size: int, num_items: int, *, device: torch.device | None) -> Tensor:
+    """Draw `size` of the numbers below `num_items`, every subset equally likely."""
+    if num_items < _SPARSE * size:
+        return torch.randperm(num_items, device=device)[:size]
+    drawn = torch.empty(0, dtype=torch.int64, device=device)
+    while len(drawn) < size:  # once or twice: few of so many are drawn twice
+        drawn = torch.cat([drawn, torch.randint(num_items, (size,), device=device)]).unique()
+    return drawn[torch.randperm(len(drawn), device=device)[:size]]
 
 
 def in_batch_negatives(target: Tensor, frequency: Tensor, *, most: int) -> Negatives:

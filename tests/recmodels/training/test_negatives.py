@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from recmodels.training.negatives import in_batch_negatives, mixed_negatives
+from recmodels.training.negatives import in_batch_negatives, mixed_negatives, uniform_negatives
 
 COUNTS = torch.tensor([0, 0, 60, 20, 10, 5, 3, 1, 1])
 FREQUENCY = COUNTS / COUNTS.sum()
@@ -50,3 +50,14 @@ def test_chances_add_up_when_a_batch_and_the_catalogue_are_sampled():
 def test_log_q_is_finite_when_an_item_occurs_that_was_never_counted():
     sample = in_batch_negatives(torch.tensor([2, 3]), torch.tensor([0, 0, 1.0, 0.0]), most=9)
     assert torch.isfinite(sample.log_q).all()
+
+
+def test_few_of_many_items_are_distinct_and_each_is_drawn_as_often_as_any_other():
+    torch.manual_seed(4)
+    draws = [uniform_negatives(3, 2 + 1000) for _ in range(2000)]
+    assert all(len(draw.ids.unique()) == len(draw.ids) == 3 for draw in draws)
+    ids = torch.stack([draw.ids for draw in draws])
+    assert (ids.min(), ids.max()) == (2, 1001)
+    halves = (ids < 502).float().mean(dim=0)  # in each place of the sample: the order says nothing either
+    assert ((halves - 0.5).abs() < 4 * 0.5 / 2000**0.5).all()
+    assert draws[0].log_q.tolist() == pytest.approx([math.log(3 / 1000)] * 3)
