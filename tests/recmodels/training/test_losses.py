@@ -38,8 +38,8 @@ def test_sampled_exponentials_average_to_the_whole_sum_when_many_samples_are_dra
     query, target, table = case
     query, target = query[:1], target[:1]
     whole = cross_entropy(query, target, table).exp().item()
-    samples = [sampled_softmax(query, target, table, uniform_negatives(5, 22)).exp().item() for _ in range(4000)]
-    assert sum(samples) / 4000 == pytest.approx(whole, rel=0.05)
+    samples = [sampled_softmax(query, target, table, uniform_negatives(5, 22)).exp().item() for _ in range(2000)]
+    assert sum(samples) / 2000 == pytest.approx(whole, rel=0.05)
 
 
 def test_sampled_softmax_counts_what_log_q_says_when_an_item_is_drawn_twice():
