@@ -22,19 +22,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from benchmarks.curves import RESULTS, Curve, Point, best, is_over, keep, load
 from benchmarks.quality import read_tables
-from benchmarks.table import Figure, report
+from benchmarks.table import report
+from benchmarks.training_comparisons import COMPARISONS, OURS, Comparison, figures
 from recmodels.data.schema import Tables
 from recmodels.data.sources import SOURCES
 from recmodels.data.splits import Queries, Split, split_interactions
@@ -42,123 +43,8 @@ from recmodels.evaluation.metrics import judge_lists, ndcg
 from recmodels.recipe import Recipe, override, parse_recipe
 from recmodels.training.trainer import EpochMetrics, train
 
-RESULTS = Path("benchmarks/results/training_curves.json")
-OURS = "everfeed"
 K = 10
 _MOST_QUERIES = 4000
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """How two libraries are compared on one data set.
-
-    Attributes:
-        architecture: What both have in common, dropout and the seed included.
-        peer: The peer's own settings.
-        ours: What our recipe sets beside the architecture.
-        share: Of the peer's processor time that ours may take, and the stretch.
-        patience: Epochs without a better value before the peer stops.
-        budget_seconds: Processor time after whose end the peer begins no epoch.
-    """
-
-    architecture: Mapping[str, Any]
-    peer: Mapping[str, Any]
-    ours: Sequence[str]
-    share: tuple[float, float | None]
-    patience: int = 5
-    budget_seconds: float = 1200.0
-
-
-_RECTOOLS = MappingProxyType(
-    {"loss": "softmax", "negatives": 256, "batch_size": 128, "learning_rate": 1e-3, "epochs": 1000}
-)
-COMPARISONS: Mapping[tuple[str, str], Comparison] = MappingProxyType(
-    {
-        ("amazon_beauty", "rectools"): Comparison(
-            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.2},
-            _RECTOOLS,
-            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
-            (1 / 2, 1 / 3),
-            budget_seconds=480.0,
-        ),
-        ("ml_1m", "rectools"): Comparison(
-            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 200, "dropout": 0.2},
-            _RECTOOLS,
-            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
-            (1 / 2, 1 / 3),
-        ),
-        ("ml_100k", "recbole"): Comparison(
-            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.5},
-            {"batch_size": 2048, "learning_rate": 1e-3, "epochs": 1000},
-            ["trainer.batch_size=32", "trainer.learning_rate=0.001", "model.config.loss=cross_entropy"],
-            (1 / 20, None),
-            budget_seconds=600.0,
-        ),
-    }
-)
-
-
-@dataclass(frozen=True)
-class Point:
-    """After an epoch: processor time of training so far, and the mean over the validation users."""
-
-    epoch: int
-    cpu_seconds: float
-    ndcg_at_10: float
-    load: float
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One training.
-
-    Attributes:
-        data: Name of the data set.
-        library: Who trained.
-        against: The peer with which it is compared.
-        is_finished: It stopped for want of anything better (a peer), or was as good as the peer (ours).
-        points: One an epoch.
-        queries: Validation users.
-        items: Of the catalogue.
-        settings: Of the training.
-        versions: Of packages.
-        processor: It ran on.
-        command: Makes it again.
-        commit: Of the code, with ``+`` where files differed from it.
-        date: When it ended (UTC).
-    """
-
-    data: str
-    library: str
-    against: str
-    is_finished: bool
-    points: tuple[Point, ...]
-    queries: int
-    items: int
-    settings: Mapping[str, Any]
-    versions: Mapping[str, str]
-    processor: str
-    command: str
-    commit: str
-    date: str
-
-
-def best(points: Sequence[Point]) -> Point:
-    """Return the point of the highest ndcg_at_10, the first of those that share it."""
-    return max(points, key=lambda point: (point.ndcg_at_10, -point.epoch))
-
-
-def seconds_to(points: Sequence[Point], value: float) -> float | None:
-    """Return the processor time at the end of the first epoch that is at least as good; None where none is.
-
-    Nothing is interpolated: a model exists at the end of an epoch only.
-    """
-    return next((point.cpu_seconds for point in points if point.ndcg_at_10 >= value), None)
-
-
-def is_over(points: Sequence[Point], *, patience: int) -> bool:
-    """Tell whether the last `patience` epochs brought nothing better."""
-    return bool(points) and len(points) - 1 - list(points).index(best(points)) >= patience
 
 
 class _Asked:
@@ -291,54 +177,6 @@ class _Watch:
         if self.is_reached:
             raise _ReachedError
         self._since = time.process_time()
-
-
-def figures(curves: Sequence[Curve]) -> list[Figure]:
-    """Return the table's lines: ours beside each peer."""
-    kept = {(one.data, one.library, one.against): one for one in curves}
-    return [
-        _figure(comparison, kept[data, library, library], kept[data, OURS, library])
-        for (data, library), comparison in COMPARISONS.items()
-        if (data, library, library) in kept and (data, OURS, library) in kept
-    ]
-
-
-def _figure(comparison: Comparison, peer: Curve, ours: Curve) -> Figure:
-    most, stretch = comparison.share
-    top = best(peer.points)
-    seconds = seconds_to(ours.points, top.ndcg_at_10)
-    share = None if seconds is None else seconds / top.cpu_seconds
-    name = f"{peer.library} {peer.versions[peer.library]}"
-    words = "not reached" if share is None or seconds is None else f"{seconds:.1f} s, 1/{1 / share:.1f}"
-    so_far = "" if peer.is_finished else " (it was still improving when its time ended)"
-    return Figure(
-        f"CPU-seconds to {name}'s best NDCG@10 on {peer.data}",
-        f"<= 1/{1 / most:.0f}" + (f" (stretch 1/{1 / stretch:.0f})" if stretch else ""),
-        words,
-        share is not None and share <= most,
-        f"{name}: {top.ndcg_at_10:.4f} after {top.cpu_seconds:.0f} s, {top.epoch} epochs{so_far}; "
-        f"ours: best {best(ours.points).ndcg_at_10:.4f}, {len(ours.points)} epochs",
-    )
-
-
-def load() -> list[Curve]:
-    """Return the curves that are kept."""
-    if not RESULTS.exists():
-        return []
-    return [
-        Curve(**{**one, "points": tuple(Point(**point) for point in one["points"])})
-        for one in json.loads(RESULTS.read_text())
-    ]
-
-
-def keep(curve: Curve) -> None:
-    """Keep a curve in place of an older one of the same side of the same comparison."""
-    others = [
-        one for one in load() if (one.data, one.library, one.against) != (curve.data, curve.library, curve.against)
-    ]
-    curves = sorted([*others, curve], key=lambda one: (one.data, one.against, one.library != one.against))
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    RESULTS.write_text(json.dumps([asdict(one) for one in curves], indent=1) + "\n")
 
 
 def _curve(

@@ -2,7 +2,8 @@
 
 import pytest
 
-from benchmarks.training_curves import Curve, Point, best, figures, is_over, seconds_to
+from benchmarks.curves import Curve, Point, best, is_over, keep, load, seconds_to
+from benchmarks.training_comparisons import figures
 
 
 def points(*values, seconds=10.0):
@@ -61,3 +62,13 @@ def test_a_best_that_ours_never_reached_is_a_failure():
 
 def test_a_peer_without_ours_has_no_line():
     assert figures([curve("rectools", 0.2, seconds=100.0)]) == []
+
+
+def test_a_curve_takes_the_place_of_its_own_older_one_only(tmp_path):
+    file = tmp_path / "results" / "curves.json"
+    keep(curve("everfeed", 0.1, seconds=5.0), file=file)
+    keep(curve("rectools", 0.2, seconds=100.0), file=file)
+    keep(curve("rectools", 0.2, 0.3, seconds=90.0), file=file)
+    peer, ours = load(file)
+    assert (peer.library, peer.points) == ("rectools", points(0.2, 0.3, seconds=90.0))
+    assert ours.library == "everfeed"

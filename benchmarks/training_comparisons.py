@@ -1,0 +1,89 @@
+"""Which trainings are compared with another library's, under which settings, and what came of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from benchmarks.curves import Curve, best, seconds_to
+from benchmarks.table import Figure
+
+OURS = "everfeed"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """How two libraries are compared on one data set.
+
+    Attributes:
+        architecture: What both have in common, dropout and the seed included.
+        peer: The peer's own settings.
+        ours: What our recipe sets beside the architecture.
+        share: Of the peer's processor time that ours may take, and the stretch.
+        patience: Epochs without a better value before the peer stops.
+        budget_seconds: Processor time after whose end the peer begins no epoch.
+    """
+
+    architecture: Mapping[str, Any]
+    peer: Mapping[str, Any]
+    ours: Sequence[str]
+    share: tuple[float, float | None]
+    patience: int = 5
+    budget_seconds: float = 1200.0
+
+
+_RECTOOLS = MappingProxyType(
+    {"loss": "softmax", "negatives": 256, "batch_size": 128, "learning_rate": 1e-3, "epochs": 1000}
+)
+COMPARISONS: Mapping[tuple[str, str], Comparison] = MappingProxyType(
+    {
+        ("amazon_beauty", "rectools"): Comparison(
+            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.2},
+            _RECTOOLS,
+            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
+            (1 / 2, 1 / 3),
+            budget_seconds=480.0,
+        ),
+        ("ml_1m", "rectools"): Comparison(
+            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 200, "dropout": 0.2},
+            _RECTOOLS,
+            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
+            (1 / 2, 1 / 3),
+        ),
+        ("ml_100k", "recbole"): Comparison(
+            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.5},
+            {"batch_size": 2048, "learning_rate": 1e-3, "epochs": 1000},
+            ["trainer.batch_size=32", "trainer.learning_rate=0.001", "model.config.loss=cross_entropy"],
+            (1 / 20, None),
+            budget_seconds=600.0,
+        ),
+    }
+)
+
+
+def figures(curves: Sequence[Curve]) -> list[Figure]:
+    """Return the table's lines: ours beside each peer."""
+    kept = {(one.data, one.library, one.against): one for one in curves}
+    return [
+        _figure(comparison, kept[data, library, library], kept[data, OURS, library])
+        for (data, library), comparison in COMPARISONS.items()
+        if (data, library, library) in kept and (data, OURS, library) in kept
+    ]
+
+
+def _figure(comparison: Comparison, peer: Curve, ours: Curve) -> Figure:
+    most, stretch = comparison.share
+    top = best(peer.points)
+    seconds = seconds_to(ours.points, top.ndcg_at_10)
+    share = None if seconds is None else seconds / top.cpu_seconds
+    name = f"{peer.library} {peer.versions[peer.library]}"
+    words = "not reached" if share is None or seconds is None else f"{seconds:.1f} s, 1/{1 / share:.1f}"
+    so_far = "" if peer.is_finished else " (it was still improving when its time ended)"
+    return Figure(
+        f"CPU-seconds to {name}'s best NDCG@10 on {peer.data}",
+        f"<= 1/{1 / most:.0f}" + (f" (stretch 1/{1 / stretch:.0f})" if stretch else ""),
+        words,
+        share is not None and share <= most,
+        f"{name}: {top.ndcg_at_10:.4f} after {top.cpu_seconds:.0f} s, {top.epoch} epochs{so_far}; "
+        f"ours: best {best(ours.points).ndcg_at_10:.4f}, {len(ours.points)} epochs",
+    )
