@@ -27,6 +27,7 @@ class Curve:
         data: Name of the data set.
         library: Who trained.
         against: The peer with which it is compared.
+        loss: By the library's own name.
         is_finished: It stopped for want of anything better (a peer), or was as good as the peer (ours).
         points: One an epoch.
         queries: Validation users.
@@ -42,6 +43,7 @@ class Curve:
     data: str
     library: str
     against: str
+    loss: str
     is_finished: bool
     points: tuple[Point, ...]
     queries: int
@@ -83,10 +85,12 @@ def load(file: Path = RESULTS) -> list[Curve]:
 
 
 def keep(curve: Curve, file: Path = RESULTS) -> None:
-    """Keep a curve in place of an older one of the same side of the same comparison."""
-    others = [
-        one for one in load(file) if (one.data, one.library, one.against) != (curve.data, curve.library, curve.against)
-    ]
-    curves = sorted([*others, curve], key=lambda one: (one.data, one.against, one.library != one.against))
+    """Keep a curve in place of an older one of the same library, data and loss."""
+    others = [one for one in load(file) if _place(one) != _place(curve)]
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps([asdict(one) for one in curves], indent=1) + "\n")
+    file.write_text(json.dumps([asdict(one) for one in sorted([*others, curve], key=_place)], indent=1) + "\n")
+
+
+def _place(curve: Curve) -> tuple[str, ...]:
+    side = "ours" if curve.library != curve.against else ""
+    return curve.data, curve.against, side, curve.loss

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from benchmarks.curves import RESULTS, Curve, Point, best, is_over, keep, load
 from benchmarks.quality import read_tables
 from benchmarks.table import report
-from benchmarks.training_comparisons import COMPARISONS, OURS, Comparison, figures
+from benchmarks.training_comparisons import COMPARISONS, OURS, Comparison, best_peer, figures
 from recmodels.data.schema import Tables
 from recmodels.data.sources import SOURCES
 from recmodels.data.splits import Queries, Split, split_interactions
@@ -56,6 +56,7 @@ class _Asked:
             tables.interactions, tables.items, data=recipe.data, split=recipe.split, is_order_only=tables.is_order_only
         )
         self.split: Split = replace(split, validation=_some(split.validation, seed=recipe.seed))
+        self.commit = _commit()
 
     def write(self, folder: Path) -> None:
         """Write what the peer reads."""
@@ -107,42 +108,54 @@ def measure_peer(options: argparse.Namespace, comparison: Comparison) -> None:
     settings = {
         **comparison.architecture,
         **comparison.peer,
+        "budget_seconds": comparison.budget_seconds,
         **dict(_setting(text) for text in options.settings),
         "seed": options.seed,
-        "budget_seconds": comparison.budget_seconds,
     }
+    points: list[Point] = []
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         asked.write(folder)
         (folder / "settings.json").write_text(json.dumps(settings))
-        script = Path(__file__).with_name("training_peers.py")
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
-        with subprocess.Popen((options.python, script, options.library, folder), env=environment, cwd=folder) as peer:
-            points: list[Point] = []
-            while peer.poll() is None or _count_lines(folder) > len(points):
-                if _count_lines(folder) == len(points):
-                    time.sleep(1)
-                    continue
-                points.append(_point(folder, len(points), asked))
-                is_finished = is_over(points, patience=comparison.patience)
-                if is_finished:
-                    (folder / "stop").touch()
-                versions = json.loads((folder / "versions.json").read_text())
-                curve = _curve(options, asked, points, settings, versions, is_finished=is_finished)
-                keep(curve)
-                print(options.name, options.library, points[-1], flush=True)
-        if peer.returncode:
-            raise SystemExit(f"the peer ended with code {peer.returncode}; what it said stands above.")
+        for point in _points(_start(options, folder), folder, asked):
+            points.append(point)
+            print(options.name, options.library, point, flush=True)
+            is_finished = is_over(points, patience=comparison.patience)
+            if is_finished:
+                (folder / "stop").touch()
+            versions = json.loads((folder / "versions.json").read_text())
+            keep(_curve(options, asked, points, settings, versions, is_finished=is_finished))
+
+
+def _start(options: argparse.Namespace, folder: Path) -> subprocess.Popen[bytes]:
+    script = Path(__file__).with_name("training_peers.py")
+    command = (options.python.absolute(), script, options.library, folder)
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1"}
+    return subprocess.Popen(command, env=environment, cwd=folder)
+
+
+def _points(started: subprocess.Popen[bytes], folder: Path, asked: _Asked) -> Iterator[Point]:
+    """Yield a point after every epoch, until the peer ends."""
+    count = 0
+    with started as peer:
+        while peer.poll() is None or _count_lines(folder) > count:
+            if _count_lines(folder) == count:
+                time.sleep(1)
+                continue
+            yield _point(folder, count, asked)
+            count += 1
+    if peer.returncode:
+        raise SystemExit(f"the peer ended with code {peer.returncode}; what it said stands above.")
 
 
 def measure_ours(options: argparse.Namespace, comparison: Comparison) -> None:
     """Train until the peer's best is reached, or patience ends, and keep the curve."""
-    curves = [one for one in load() if (one.data, one.library) == (options.name, options.library)]
-    if not curves:
+    peer = best_peer(load(), options.name, options.library)
+    if peer is None:
         raise SystemExit(f"no curve of {options.library} on {options.name} is kept. Run the command `peer` first.")
     recipe = _recipe(comparison, options.seed, options.settings)
     asked = _Asked(options.name, options.data, recipe)
-    watch = _Watch(best(curves[0].points).ndcg_at_10)
+    watch = _Watch(best(peer.points).ndcg_at_10)
     with contextlib.suppress(_ReachedError):
         train(recipe, asked.split, checkpoint_folder=None, seed=options.seed, on_epoch=watch.judged, on_step=watch.step)
     settings = {"model": dict(recipe.model.config), "trainer": recipe.trainer.model_dump(mode="json")}
@@ -188,6 +201,7 @@ def _curve(
     *,
     is_finished: bool,
 ) -> Curve:
+    loss = settings["model"]["loss"] if "model" in settings else settings["loss"]
     given = [
         "python -m benchmarks.training_curves",
         options.command,
@@ -201,6 +215,7 @@ def _curve(
         data=options.name,
         library=options.library if options.command == "peer" else OURS,
         against=options.library,
+        loss=loss,
         is_finished=is_finished,
         points=tuple(points),
         queries=len(asked.split.validation),
@@ -209,7 +224,7 @@ def _curve(
         versions=versions,
         processor=_processor(),
         command=" ".join(given),
-        commit=_commit(),
+        commit=asked.commit,
         date=datetime.now(UTC).isoformat(timespec="minutes"),
     )
 

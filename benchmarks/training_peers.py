@@ -32,13 +32,17 @@ class Record:
     Args:
         folder: Where the queries are and the record is written.
         settings: With `budget_seconds`.
+
+    Attributes:
+        spent: Processor time of training so far, in seconds.
+        queries: Histories, oldest event first.
     """
 
     def __init__(self, folder: Path, settings: dict[str, Any]) -> None:
         self.queries = [np.asarray(row) for row in pd.read_parquet(folder / "queries.parquet")["items"]]
         self._folder = folder
         self._budget = settings["budget_seconds"]
-        self._spent = 0.0
+        self.spent = 0.0
         self._epochs = 0
         self._since = 0.0
 
@@ -48,7 +52,7 @@ class Record:
 
     def pause(self) -> None:
         """Let the clock stand."""
-        self._spent += time.process_time() - self._since
+        self.spent += time.process_time() - self._since
 
     def add(self, lists: np.ndarray) -> bool:
         """Write an epoch's lists and return whether training goes on.
@@ -58,10 +62,10 @@ class Record:
         """
         self._epochs += 1
         np.save(self._folder / f"lists_{self._epochs:03}.npy", lists.astype(np.int64))
-        line = {"epoch": self._epochs, "cpu_seconds": self._spent, "load": os.getloadavg()[0]}
+        line = {"epoch": self._epochs, "cpu_seconds": self.spent, "load": os.getloadavg()[0]}
         with (self._folder / "epochs.jsonl").open("a") as file:
             file.write(json.dumps(line) + "\n")
-        return self._spent < self._budget and not (self._folder / "stop").exists()
+        return self.spent < self._budget and not (self._folder / "stop").exists()
 
     def chunks(self) -> Iterator[list[np.ndarray]]:
         """Yield some queries at a time."""
