@@ -40,7 +40,7 @@ COMPARISONS: Mapping[tuple[str, str], Comparison] = MappingProxyType(
     {
         ("amazon_beauty", "rectools"): Comparison(
             {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.2},
-            _RECTOOLS,
+            {**_RECTOOLS, "loss": "sampled_softmax"},
             ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
             (1 / 2, 1 / 3),
             budget_seconds=480.0,
@@ -50,6 +50,13 @@ COMPARISONS: Mapping[tuple[str, str], Comparison] = MappingProxyType(
             _RECTOOLS,
             ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
             (1 / 2, 1 / 3),
+        ),
+        ("ml_100k", "rectools"): Comparison(
+            {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.2},
+            {**_RECTOOLS, "batch_size": 32},
+            ["trainer.batch_size=32", "trainer.learning_rate=0.001", "model.config.loss=cross_entropy"],
+            (1 / 2, 1 / 3),
+            budget_seconds=480.0,
         ),
         ("ml_100k", "recbole"): Comparison(
             {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.5},
