@@ -8,7 +8,9 @@
 curve in `benchmarks/results/`. `ours` trains the same architecture until it is as good as that curve's best, and keeps
 its own. One thread each. After every epoch all rank the same at most 4000 validation users, whole catalogue, seen items
 removed; their lists are judged by the same functions. Processor time is that of training: neither side's contains the
-making and judging of lists. The peer's begins at its first step, ours at the call of `train`.
+making and judging of lists. The peer's begins at its first step, ours at the call of `train`. Both have the learning rate, the batch and the
+dropout in common where a batch means the same; ours multiplies in bfloat16 where the processor can, as its trainer does
+by default, the peers in float32, as theirs do.
 """
 
 import argparse
@@ -31,6 +33,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from benchmarks.curves import RESULTS, Curve, Point, best, is_over, keep, load
 from benchmarks.quality import read_tables
@@ -41,6 +44,7 @@ from recmodels.data.sources import SOURCES
 from recmodels.data.splits import Queries, Split, split_interactions
 from recmodels.evaluation.metrics import judge_lists, ndcg
 from recmodels.recipe import Recipe, override, parse_recipe
+from recmodels.training.precision import is_bfloat16
 from recmodels.training.trainer import EpochMetrics, train
 
 K = 10
@@ -158,7 +162,12 @@ def measure_ours(options: argparse.Namespace, comparison: Comparison) -> None:
     watch = _Watch(best(peer.points).ndcg_at_10)
     with contextlib.suppress(_ReachedError):
         train(recipe, asked.split, checkpoint_folder=None, seed=options.seed, on_epoch=watch.judged, on_step=watch.step)
-    settings = {"model": dict(recipe.model.config), "trainer": recipe.trainer.model_dump(mode="json")}
+    is_half = is_bfloat16(recipe.trainer.precision, torch.device("cpu"))
+    settings = {
+        "model": dict(recipe.model.config),
+        "trainer": recipe.trainer.model_dump(mode="json"),
+        "products": "bfloat16" if is_half else "float32",
+    }
     versions = {"python": platform.python_version(), "torch": version("torch")}
     keep(_curve(options, asked, watch.points, settings, versions, is_finished=watch.is_reached))
 
