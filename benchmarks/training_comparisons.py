@@ -21,7 +21,8 @@ class Comparison:
         peer: The peer's own settings.
         ours: What our recipe sets beside the architecture.
         share: Of the peer's processor time that ours may take, and the stretch.
-        patience: Epochs without a better value before the peer stops.
+        patience: Epochs without a better value before the peer stops; the first ones learn what is popular, and the
+            next may fall behind that.
         budget_seconds: Processor time after whose end the peer begins no epoch.
     """
 
@@ -29,7 +30,7 @@ class Comparison:
     peer: Mapping[str, Any]
     ours: Sequence[str]
     share: tuple[float, float | None]
-    patience: int = 5
+    patience: int = 20
     budget_seconds: float = 1200.0
 
 
