@@ -94,8 +94,8 @@ def _figure(comparison: Comparison, peer: Curve, ours: Curve) -> Figure:
     seconds = seconds_to(ours.points, top.ndcg_at_10)
     share = None if seconds is None else seconds / top.cpu_seconds
     name = f"{peer.library} {peer.versions[peer.library]}"
-    words = "not reached" if share is None or seconds is None else f"{seconds:.1f} s, 1/{1 / share:.1f}"
-    so_far = "" if peer.is_finished else " (it was still improving when its time ended)"
+    words = "not reached" if share is None or seconds is None else f"{seconds:.1f} s, {_part(share)}"
+    so_far = "" if peer.is_finished else " (stopped before it ceased to improve)"
     return Figure(
         f"CPU-seconds to {name}'s best NDCG@10 on {peer.data}",
         f"<= 1/{1 / most:.0f}" + (f" (stretch 1/{1 / stretch:.0f})" if stretch else ""),
@@ -104,3 +104,7 @@ def _figure(comparison: Comparison, peer: Curve, ours: Curve) -> Figure:
         f"{name}, {peer.loss}: {top.ndcg_at_10:.4f} after {top.cpu_seconds:.0f} s, {top.epoch} epochs{so_far}; "
         f"ours, {ours.loss}: {best(ours.points).ndcg_at_10:.4f} after {len(ours.points)} epochs",
     )
+
+
+def _part(share: float) -> str:
+    return f"1/{1 / share:.1f} of it" if share < 1 else f"{share:.1f} times it"

@@ -53,7 +53,10 @@ def test_training_is_over_when_two_epochs_brought_nothing_better(values, is_over
     assert is_over(points(*values), patience=2) == is_over_now
 
 
-@pytest.mark.parametrize(("seconds", "holds", "words"), [(25.0, True, "1/4.0"), (60.0, False, "1/1.7")])
+@pytest.mark.parametrize(
+    ("seconds", "holds", "words"),
+    [(25.0, True, "1/4.0 of it"), (60.0, False, "1/1.7 of it"), (150.0, False, "1.5 times it")],
+)
 def test_the_target_holds_when_ours_took_at_most_half(seconds, holds, words):
     peer = curve("rectools", 0.1, 0.2, 0.15, seconds=100.0)
     (figure,) = figures([peer, curve("everfeed", 0.05, 0.2, seconds=seconds)])
@@ -65,7 +68,7 @@ def test_a_best_that_ours_never_reached_is_a_failure():
     peer = curve("rectools", 0.2, seconds=100.0, is_finished=False)
     (figure,) = figures([peer, curve("everfeed", 0.05, 0.19, seconds=1.0)])
     assert (figure.measured, figure.holds) == ("not reached", False)
-    assert "still improving" in figure.note
+    assert "stopped before it ceased to improve" in figure.note
 
 
 def test_a_peer_is_taken_by_the_loss_that_makes_it_best():
