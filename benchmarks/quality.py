@@ -127,7 +127,7 @@ def run(name: str, recipe: Recipe, *, data: Path, out: Path, is_judged: bool) ->
     if all(_is_done(folder / protocol, is_judged=is_judged) for protocol in wanted):
         print(f"{folder} is there")
         return
-    tables = _read(name, data)
+    tables = read_tables(name, data)
     split = split_interactions(
         tables.interactions, tables.items, data=recipe.data, split=recipe.split, is_order_only=tables.is_order_only
     )
@@ -213,7 +213,8 @@ def _evaluate(recipe: Recipe, split: Split, scorer: Scorer) -> Evaluation:
         return evaluate(ranker, split.test, config=recipe.evaluation, seed=recipe.seed)
 
 
-def _read(name: str, data: Path) -> Tables:
+def read_tables(name: str, data: Path) -> Tables:
+    """Read one of `DATA_SETS` below the folder of all."""
     if name not in DATA_SETS:
         raise SystemExit(f"the folder {name!r} names no data set. Known: {', '.join(DATA_SETS)}.")
     one = DATA_SETS[name]
