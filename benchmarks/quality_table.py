@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.quality import AS_TRAINED, REFITTED
-from recmodels.evaluation.comparison import compare
+from recmodels.data.schema import USER_ID
+from recmodels.evaluation.bootstrap import bootstrap_means, percentile_interval
 from recmodels.evaluation.record import Evaluation
 
 _FLOOR = "popularity"
@@ -48,7 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
         + ", ".join(f"{k} {v}" for k, v in tried.items())
     )
     if options.keep:
-        options.keep.write_text(json.dumps([run.facts for run in runs], indent=1) + "\n")
+        options.keep.write_text("[\n" + ",\n".join(json.dumps(_kept(run.facts)) for run in runs) + "\n]\n")
     return 0
 
 
@@ -86,12 +87,19 @@ def _spread(runs: Sequence[Run], metric: str) -> str:
     return f"{sum(means) / len(means):.4f} (seeds {min(means):.4f} to {max(means):.4f})"
 
 
+def _kept(facts: dict[str, Any]) -> dict[str, Any]:
+    return facts | {"test": {name: values for name, values in facts["test"].items() if name.endswith("_at_10")}}
+
+
 def _against(run: Run, floor: Run | None) -> str:
     if floor is None or floor is run:
         return "-"
-    evaluations = (Evaluation.load(one.folder) for one in (run, floor))
-    found = compare(*evaluations, metric="ndcg_at_10", samples=1000, confidence=0.95, seed=run.facts["seed"])
-    return f"{found.difference:+.4f} ({found.lower:+.4f} to {found.upper:+.4f})"
+    ours, theirs = (Evaluation.load(one.folder).per_user for one in (run, floor))
+    assert ours[USER_ID].equals(theirs[USER_ID]), "both were judged on the users of one test part, in their order"
+    differences = (ours["ndcg_at_10"].to_numpy() - theirs["ndcg_at_10"].to_numpy())[:, None]  # (U, 1)
+    samples = bootstrap_means(differences, samples=1000, seed=run.facts["seed"])[:, 0]
+    interval = percentile_interval(samples, confidence=0.95)
+    return f"{differences.mean():+.4f} ({interval.lower:+.4f} to {interval.upper:+.4f})"
 
 
 def _mean(runs: Sequence[Run], metric: str) -> float:
