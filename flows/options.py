@@ -20,8 +20,8 @@ Options = Annotated[
 Presets = Annotated[
     list[str],
     typer.Option(
-        help="Model to train: popularity, item_knn, ease, sasrec, esasrec, gru, nextitnet, hstu. Repeatable; the first "
-        "four if left out."
+        help="Model to train: popularity, item_knn, ease, sasrec, esasrec, gru, nextitnet, hstu, two_tower, ials. "
+        "Repeatable; the first four if left out.",
     ),
 ]
 Recipes = Annotated[list[Path], typer.Option(help="JSON file with a recipe of your own to train. Repeatable.")]

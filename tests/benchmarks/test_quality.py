@@ -14,6 +14,7 @@ def test_every_recipe_is_valid_and_lies_in_the_folder_of_its_data(path):
     assert path.parent.name in quality.DATA_SETS
 
 
+@pytest.mark.slow
 def test_a_recipe_is_judged_once_and_told_in_a_table(shared_data, tmp_path, capsys):
     names = [str(RECIPES / "ml_latest_small" / f"{name}.json") for name in ("popularity", "item_knn")]
     arguments = [str(shared_data), *names, "--out", str(tmp_path)]
