@@ -51,7 +51,8 @@ def _distinct(size: int, num_items: int, *, device: torch.device | None) -> Tens
         return torch.randperm(num_items, device=device)[:size]
     drawn = torch.empty(0, dtype=torch.int64, device=device)
     while len(drawn) < size:  # once or twice: few of so many are drawn twice
-        drawn = torch.cat([drawn, torch.randint(num_items, (size,), device=device)]).unique()
+        more = torch.randint(num_items, (size,), device=device)
+        drawn = torch.unique(torch.cat([drawn, more]))  # type: ignore[no-untyped-call]  # torch 2.13
     return drawn[torch.randperm(len(drawn), device=device)[:size]]
 
 
