@@ -52,7 +52,7 @@ def _distinct(size: int, num_items: int, *, device: torch.device | None) -> Tens
     drawn = torch.empty(0, dtype=torch.int64, device=device)
     while len(drawn) < size:  # once or twice: few of so many are drawn twice
         more = torch.randint(num_items, (size,), device=device)
-        drawn = torch.unique(torch.cat([drawn, more]))  # type: ignore[no-untyped-call]  # torch 2.13
+        drawn = torch.unique(torch.cat([drawn, more]))
     return drawn[torch.randperm(len(drawn), device=device)[:size]]
 
 
