@@ -23,4 +23,4 @@ def averaged(model: nn.Module, share: float) -> AveragedModel:
         update = get_ema_multi_avg_fn(min(share, (1 + done) / (10 + done)))  # type: ignore[no-untyped-call]  # torch 2.13
         update(means, current, updates)
 
-    return AveragedModel(model, multi_avg_fn=torch.no_grad()(move))
+    return AveragedModel(model, multi_avg_fn=torch.no_grad()(move)).eval()  # it is judged, never trained

@@ -166,6 +166,8 @@ def test_the_running_mean_is_judged_and_kept_when_weights_are_averaged(split):
     assert [epoch.loss for epoch in own.epochs] == [epoch.loss for epoch in mean.epochs]  # the same steps
     assert own.metrics != mean.metrics
     assert weights(own) != weights(mean)
+    for trained in (own, mean):  # judged as it is served, without dropout
+        assert trained.metrics["ndcg_at_10"] == max(epoch.ndcg_at_10 for epoch in trained.epochs)
 
 
 @pytest.mark.usefixtures("quick")
