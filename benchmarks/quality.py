@@ -99,7 +99,7 @@ class Result:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run every recipe that has no result yet, or print the table of those that have."""
+    """Run every recipe that has no result yet; 1 where one failed, which the others do not suffer from."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path, help="folder of all data sets")
     parser.add_argument("recipes", type=Path, nargs="+", help="recipe files in folders named as their data set")
@@ -111,12 +111,13 @@ def main(arguments: list[str] | None = None) -> int:
     failed: list[str] = []
     for path in options.recipes:
         for seed in options.seeds:
-            recipe = override(parse_recipe(path.read_text()), [*options.settings, f"seed={seed}"])
             try:
+                recipe = override(parse_recipe(path.read_text()), [*options.settings, f"seed={seed}"])
                 run(path.parent.name, recipe, data=options.data, out=options.out, is_judged=not options.validation)
             except EverfeedError as error:
                 failed.append(f"{path}: {error}")
-    print("\n".join(failed), file=sys.stderr)
+    for words in failed:
+        print(words, file=sys.stderr)
     return 1 if failed else 0
 
 

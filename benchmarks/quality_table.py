@@ -37,6 +37,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="write every result into this JSON file")
     options = parser.parse_args(arguments)
     runs = [Run(json.loads(path.read_text()), path.parent) for path in sorted(options.runs.glob("*/*/*/result.json"))]
+    if not runs:
+        parser.error(f"{options.runs} holds no result. Give the folder that benchmarks.quality was given as --out.")
     judged = [run for run in runs if run.facts["test"]]
     for data in sorted({run.facts["data"] for run in judged}):
         print(f"**{data}**\n\n" + table([run for run in judged if run.facts["data"] == data]) + "\n")

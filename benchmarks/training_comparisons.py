@@ -100,10 +100,16 @@ def _figure(comparison: Comparison, peer: Curve, ours: Curve) -> Figure:
         f"CPU-seconds to {name}'s best NDCG@10 on {peer.data}",
         f"<= 1/{1 / most:.0f}" + (f" (stretch 1/{1 / stretch:.0f})" if stretch else ""),
         words,
-        share is not None and share <= most,
+        _holds(share, most, peer),
         f"{name}, {peer.loss}: {top.ndcg_at_10:.4f} after {top.cpu_seconds:.0f} s, {top.epoch} epochs{so_far}; "
         f"ours, {ours.loss}: {best(ours.points).ndcg_at_10:.4f} after {len(ours.points)} epochs",
     )
+
+
+def _holds(share: float | None, most: float, peer: Curve) -> bool | None:
+    """Say whether a target is met; None where it is, but beside a peer that was stopped before its best."""
+    is_met = share is not None and share <= most
+    return None if is_met and not peer.is_finished else is_met
 
 
 def _part(share: float) -> str:

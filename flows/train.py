@@ -117,6 +117,7 @@ def _fit(
         memory_bytes=psutil.virtual_memory().available,
         disk_bytes=psutil.disk_usage(str(folder.parent)).free,
         on_epoch=lambda epoch: track_epoch(home, run_id, epoch),
+        on_forecast=lambda forecast: home.tracker.set_tags(run_id, {"forecast": forecast.words}),
         on_step=lambda done, total: progress.report(f"train {recipe.name}", done, total),
     )
 
