@@ -41,6 +41,11 @@ class Shelf:
         return np.where(self.penalties == 0, np.iinfo(np.int32).max, HIDDEN).astype(np.int32)
 
     @cached_property
+    def hidden(self) -> NDArray[np.intp]:
+        """Columns of the items that may not be shown, in ascending order."""
+        return np.flatnonzero(self.penalties != 0)
+
+    @cached_property
     def share(self) -> float:
         """Of the items that may be shown."""
         return float(np.mean(self.penalties[FIRST_ITEM:] == 0)) if len(self.penalties) > FIRST_ITEM else 0.0

@@ -28,42 +28,52 @@ def top_columns(scores: NDArray[np.float32], k: int) -> NDArray[np.int32]:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
-def above(scores: NDArray[np.int32], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
-    """Return the columns of about the `width` largest scores of each row, in no order, and what no other exceeds.
+def low_bounds(scores: NDArray[Number], width: int) -> NDArray[Number]:
+    """Return for each row a score, (B,), that few columns exceed: `width` or more, or fewer where others equal it.
+
+    The columns are dealt into lanes, and the answer is one of the lanes' maxima: the largest but `width`.
+    """
+    size = scores.shape[1]
+    lanes = max(_LANES, 8 * width)
+    if size < 2 * lanes:
+        return _nth_largest(scores, min(width + 1, size))
+    even = size - size % lanes
+    maxima = scores[:, :even].reshape(len(scores), -1, lanes).max(axis=1)  # (B, lanes)
+    np.maximum(maxima[:, : size - even], scores[:, even:], out=maxima[:, : size - even])
+    return _nth_largest(maxima, width + 1)
+
+
+def at_least(
+    scores: NDArray[np.int32], bounds: NDArray[np.int32], *, most: int
+) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+    """Return the columns whose scores are not below a row's bound.
 
     Args:
         scores: (B, V).
-        width: At least so many where there are as many and no ties.
+        bounds: (B,).
+        most: Rows with more such columns give none: they are not worth telling apart.
 
     Returns:
-        Columns, (B, C) int32 with C at least `width`, -1 where a row has fewer; and (B,) bounds: every column that is
-        not among a row's has at most this score.
+        Columns, (B, C) int32 in ascending order, -1 where a row has fewer; and (B,) whether a row gave none.
     """
-    step = max(1, _MOST_SCORES // max(scores.shape[1], 1))
-    parts = [_above(scores[start : start + step], width) for start in range(0, max(len(scores), 1), step)]
-    if len(parts) == 1:
-        return parts[0]
-    columns = np.full((len(scores), max(found.shape[1] for found, _ in parts)), -1, dtype=np.int32)
-    for start, (found, _) in zip(range(0, len(scores), step), parts, strict=True):
-        columns[start : start + len(found), : found.shape[1]] = found
-    return columns, np.concatenate([bounds for _, bounds in parts])
-
-
-def _above(scores: NDArray[np.int32], width: int) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
     batch, size = scores.shape
-    bounds = _low_bounds(scores, width)
-    places = np.flatnonzero(scores > bounds[:, None])
-    starts = np.searchsorted(places, size * np.arange(batch + 1))
-    counts = np.diff(starts)
-    columns = np.full((batch, int(counts.max(initial=width))), -1, dtype=np.int32)
-    row = np.repeat(np.arange(batch), counts)
-    columns[row, np.arange(len(places)) - starts[row]] = places - size * row
-    return columns, bounds
+    places = np.flatnonzero(scores >= bounds[:, None])
+    if batch == 1 and len(places) <= most:  # most requests come alone
+        return places[None].astype(np.int32), np.zeros(1, np.bool_)
+    counts = np.diff(np.searchsorted(places, size * np.arange(batch + 1)))
+    is_crowded = counts > most
+    if is_crowded.any():
+        places = places[np.repeat(~is_crowded, counts)]
+        counts = np.where(is_crowded, 0, counts)
+    rows = np.repeat(np.arange(batch), counts)
+    columns = np.full((batch, int(counts.max(initial=1))), -1, dtype=np.int32)
+    columns[rows, np.arange(len(places)) - (np.cumsum(counts) - counts)[rows]] = places - size * rows
+    return columns, is_crowded
 
 
 def _top(scores: NDArray[np.float32], width: int) -> NDArray[np.int32]:
     batch, size = scores.shape
-    bounds = _low_bounds(scores, width)[:, None]
+    bounds = low_bounds(scores, width)[:, None]
     places = np.flatnonzero(scores > bounds)
     counts = np.diff(np.searchsorted(places, size * np.arange(batch + 1)))  # (B,)
     missing = np.maximum(width - counts, 0)
@@ -77,21 +87,6 @@ def _top(scores: NDArray[np.float32], width: int) -> NDArray[np.int32]:
     order = np.argsort(-values, axis=1, kind="stable")[:, :width]
     columns: NDArray[np.int32] = (places[starts[:, None] + order] % size).astype(np.int32)
     return columns
-
-
-def _low_bounds(scores: NDArray[Number], width: int) -> NDArray[Number]:
-    """Return for each row a score, (B,), that few columns exceed: `width` or more, or fewer where others equal it.
-
-    The columns are dealt into lanes, and the answer is one of the lanes' maxima: the largest but `width`.
-    """
-    size = scores.shape[1]
-    lanes = max(_LANES, 8 * width)
-    if size < 2 * lanes:
-        return _nth_largest(scores, min(width + 1, size))
-    even = size - size % lanes
-    maxima = scores[:, :even].reshape(len(scores), -1, lanes).max(axis=1)  # (B, lanes)
-    np.maximum(maxima[:, : size - even], scores[:, even:], out=maxima[:, : size - even])
-    return _nth_largest(maxima, width + 1)
 
 
 def _nth_largest(values: NDArray[Number], n: int) -> NDArray[Number]:

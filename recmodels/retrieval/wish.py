@@ -12,6 +12,9 @@ from recmodels.data.vocabulary import UNKNOWN
 from recmodels.retrieval.catalogue import HIDDEN, Catalogue, Shelf
 from recmodels.slates import Ask
 
+_FEW = 32
+"""Hidden columns are named rather than compared with where they are fewer than one in so many."""
+
 
 @dataclass(frozen=True, eq=False)
 class Wish:
@@ -64,10 +67,10 @@ class Wish:
         """Set what must not be shown to `HIDDEN`; of the vocabulary's columns, (B, V), changed in place."""
         size = scores.shape[1]
         if len(self.shelves) == 1:
-            np.minimum(scores, self.shelves[0].ceilings[:size], out=scores)
+            _hide(scores, self.shelves[0])
         else:
             for row, number in enumerate(self.shelf_of.tolist()):
-                np.minimum(scores[row], self.shelves[number].ceilings[:size], out=scores[row])
+                _hide(scores[row], self.shelves[number])
         inside = self.columns < size
         scores[self.rows[inside], self.columns[inside]] = HIDDEN
 
@@ -131,6 +134,15 @@ def read_asks(asks: Sequence[Ask], catalogue: Catalogue, *, blocked: Collection[
         rows=rows,
         columns=columns,
     )
+
+
+def _hide(scores: NDArray[np.int32], shelf: Shelf) -> None:
+    """Set the scores, (..., V), of what is not on a shelf to `HIDDEN`: one by one where that is little."""
+    size = scores.shape[-1]
+    if _FEW * len(shelf.hidden) < size:
+        scores[..., shelf.hidden[: np.searchsorted(shelf.hidden, size)]] = HIDDEN
+    else:
+        np.minimum(scores, shelf.ceilings[:size], out=scores)
 
 
 def _moments(ask: Ask) -> NDArray[np.int64]:

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recmodels.retrieval.exact import above, top_columns
+from recmodels.retrieval.exact import at_least, low_bounds, top_columns
 
 
 def matrix(*rows):
@@ -39,20 +39,21 @@ def test_the_order_is_that_of_sorting_pairs_when_many_scores_tie(k, values):
 
 @given(
     values=st.lists(st.integers(-50, 50), min_size=1, max_size=3000),
-    width=st.integers(1, 40),
+    bound=st.integers(-60, 60),
+    most=st.integers(0, 40),
 )
-def test_every_column_left_out_is_at_most_the_bound_when_a_set_is_taken(values, width):
+def test_exactly_the_columns_at_the_bound_or_above_are_taken_when_they_are_not_too_many(values, bound, most):
     scores = np.array([values, values[::-1]], np.int32)
-    columns, bounds = above(scores, width)
-    for row, (found, bound) in enumerate(zip(columns, bounds, strict=True)):
-        taken = found[found >= 0]
-        assert (scores[row, taken] > bound).all()
-        assert (np.delete(scores[row], taken) <= bound).all()
+    columns, is_crowded = at_least(scores, np.array([bound, 0], np.int32), most=most)
+    for row, least in enumerate((bound, 0)):
+        expected = np.flatnonzero(scores[row] >= least)
+        assert is_crowded[row] == (len(expected) > most)
+        taken = columns[row][columns[row] >= 0].tolist()
+        assert taken == ([] if is_crowded[row] else expected.tolist())
 
 
-def test_at_least_the_width_is_taken_when_no_scores_tie():
+def test_the_width_or_more_exceed_a_low_bound_when_no_scores_tie():
     rng = np.random.default_rng(0)
-    scores = np.stack([rng.permutation(30_000) for _ in range(80)]).astype(np.int32)  # more rows than one pass takes
-    columns, _ = above(scores, 100)
-    assert columns.shape[0] == 80
-    assert ((columns >= 0).sum(axis=1) >= 100).all()
+    scores = np.stack([rng.permutation(30_000) for _ in range(80)]).astype(np.int32)
+    counts = (scores > low_bounds(scores, 100)[:, None]).sum(axis=1)
+    assert ((counts >= 100) & (counts < 200)).all()
