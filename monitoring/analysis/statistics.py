@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import bdtrc, ndtr, ndtri
+from scipy.special import betainc, ndtr, ndtri
 
 Floats = NDArray[np.float64]
 
@@ -112,7 +112,8 @@ def upper_tail(z: Floats) -> Floats:
 
 def binomial_tail(hits: Floats, draws: Floats, probability: ArrayLike) -> Floats:
     """Return the probability of at least `hits` of `draws`, exactly; 1 for no hits."""
-    tail = bdtrc(np.maximum(hits - 1, 0), draws, np.asarray(probability, np.float64))
+    first = np.maximum(hits, 1)
+    tail = betainc(first, draws - first + 1, np.asarray(probability, np.float64))
     found: Floats = np.where(hits <= 0, 1.0, tail)
     return found
 

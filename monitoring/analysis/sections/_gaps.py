@@ -42,10 +42,10 @@ def _method(scope: Scope, many: str) -> str:
     return (
         f"Watched to the end is a watch of {FINISHED:.0%} of the duration or more. Expected is the rate of all"
         " exposures of the same band of lengths on the same surface, so that short videos are not favoured."
-        " The interval of the ratio is over people; a ratio above 1 must also be unlikely as an exact binomial, and the"
-        f" family of all {many} is corrected by Benjamini and Hochberg. Rarely shown is at most the median of the {many} that are"
-        f" judged, those that {scope.config.least_users} people or more were shown. Who is shown a thing is chosen, so"
-        " this is a list to try more of, not a forecast."
+        " The interval of the ratio is over people; a ratio above 1 must be unlikely as an exact binomial too. The"
+        f" family of all {many} is corrected by Benjamini and Hochberg. Rarely shown is at most the median of the"
+        f" {many} that are judged, those that {scope.config.least_users} people or more were shown. Who is shown a"
+        " thing is chosen, so this is a list to try more of, not a forecast."
     )
 
 
