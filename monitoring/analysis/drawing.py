@@ -5,10 +5,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from monitoring.analysis.result import Dots
-from monitoring.analysis.words import with_interval, written
+from monitoring.analysis.words import shortened, with_interval, written
 
 WIDTH = 360
 _MARGIN, _ROW, _AXIS, _TOP = 8, 34, 26, 4
+_LABEL = 32
+"""Signs of a label that fit beside the value."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +89,23 @@ def draw(dots: Dots) -> Picture:
         top = _TOP + place * _ROW
         value = with_interval(dot.value, dot.lower, dot.upper, dots.kind)
         marks.append(
-            Mark(dot.label, value, top + 13, top + 23, x(dot.value), x(dot.lower), x(dot.upper), dot.is_finding)
+            Mark(
+                shortened(dot.label, _LABEL),
+                value,
+                top + 13,
+                top + 23,
+                x(dot.value),
+                x(dot.lower),
+                x(dot.upper),
+                dot.is_finding,
+            )
         )
     axis_y = _TOP + len(marks) * _ROW
     places = zip((low, (low + high) / 2, high), ("start", "middle", "end"), strict=True)
     at = [(math.exp(place) if dots.is_log else place, anchor) for place, anchor in places]
     return Picture(
         title=dots.title,
-        words="; ".join(f"{mark.label} {mark.value}" for mark in marks),
+        words="; ".join(f"{dot.label} {mark.value}" for dot, mark in zip(dots.dots, marks, strict=True)),
         marks=tuple(marks),
         ticks=tuple(Tick(x(value), written(value, dots.kind), anchor) for value, anchor in at),
         reference_x=None if dots.reference is None else x(dots.reference),

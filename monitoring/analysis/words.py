@@ -1,6 +1,7 @@
 """How figures and names are written in sentences, tables and pictures."""
 
 import math
+import unicodedata
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -25,10 +26,20 @@ def with_interval(value: float, lower: float, upper: float, kind: Kind) -> str:
     return f"{written(value, kind)} ({written(lower, kind)} to {written(upper, kind)})"
 
 
-def shortened(text: str) -> str:
-    """Return a text on one line that fits a cell, without characters that would not be seen or would turn it around."""
+def shortened(text: str, longest: int = _LONGEST) -> str:
+    """Return a text on one line that fits a cell, without characters that would not be seen or would turn it around.
+
+    Args:
+        text: The text.
+        longest: Its width at most, where signs of Chinese, Japanese and Korean count twice.
+    """
     line = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
-    return line if len(line) <= _LONGEST else f"{line[: _LONGEST - 1]}…"
+    width = 0
+    for place, sign in enumerate(line):
+        width += 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        if width > longest:
+            return f"{line[:place].rstrip()}…"
+    return line
 
 
 def listed(names: Sequence[str]) -> str:

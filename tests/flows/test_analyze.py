@@ -8,25 +8,21 @@ import pytest
 
 from flows.analyze import Analysed, analyze
 from flows.deployments import SCHEDULES
-from flows.ingest import ingest
-from flows.validate import validate
-from flows.wiring import Platform, connect
+from flows.wiring import Platform
 from infra.settings import Settings
 from monitoring.analysis import ANALYSES
 from recmodels.data import schema
 from recmodels.errors import DataError
 from tests.flows.commands import Terminal
-from tests.flows.homes import ROOT, api, at_home
-
-_OPTIONS = {"users": 150, "items": 120, "creators": 20, "days": 28}
+from tests.flows.homes import api
+from tests.flows.searched import home_with_data
 
 
 @pytest.fixture(scope="module")
 def held(server: Settings, mlflow_template: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     """A home with the synthetic world in its lake."""
-    with at_home(tmp_path_factory.mktemp("analysed") / "home", server, mlflow=mlflow_template) as settings:
-        validate(ingest("synthetic", ROOT, _OPTIONS))
-        yield connect(settings)
+    with home_with_data(tmp_path_factory.mktemp("analysed") / "home", server, mlflow=mlflow_template) as home:
+        yield home
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +52,7 @@ def test_no_raw_user_id_is_in_what_is_kept(held: Platform, found: Analysed) -> N
 def test_the_same_analysis_again_is_the_same_run(held: Platform, found: Analysed) -> None:
     again = analyze()
     assert (again.run_id, again.sections) == (found.run_id, found.sections)
-    assert held.tracker.find(found.run_id).name == "analysis synthetic"
+    assert held.tracker.find(found.run_id).name == "analysis world"
 
 
 def test_a_person_finds_the_findings_with_links_in_prefect(held: Platform, found: Analysed) -> None:

@@ -45,7 +45,8 @@ def _method(scope: Scope, many: str) -> str:
         " The interval of the ratio is over people; a ratio above 1 must be unlikely as an exact binomial too. The"
         f" family of all {many} is corrected by Benjamini and Hochberg. Rarely shown is at most the median of the"
         f" {many} that are judged, those that {scope.config.least_users} people or more were shown. Who is shown a"
-        " thing is chosen, so this is a list to try more of, not a forecast."
+        " thing is chosen, so this is a list to try more of, not a forecast;"
+        " what leads among many is flattered by the choice."
     )
 
 
@@ -90,8 +91,8 @@ def _columns(one: str, *, has_title: bool) -> tuple[Column, ...]:
         Column("name", one.capitalize(), Kind.TEXT),
         *((Column("title", "Title", Kind.TEXT),) if has_title else ()),
         Column("ratio", "Finished over expected", Kind.RATIO),
-        Column("lower", "From", Kind.RATIO),
-        Column("upper", "To", Kind.RATIO),
+        Column("lower", "Lower", Kind.RATIO),
+        Column("upper", "Upper", Kind.RATIO),
         Column("rate", "Finished", Kind.SHARE),
         Column("shown", "Exposures"),
         Column("of_exposures", "Of all exposures", Kind.SHARE),
@@ -116,8 +117,9 @@ def _findings(
     ratio = with_interval(top["ratio"], top["lower"], top["upper"], Kind.RATIO)
     return (
         first,
-        f"The surest is {one} {called(top)}: finished {ratio} as often as expected, in {round(top['finished']):,} of"
-        f" {round(top['shown']):,} exposures, by {round(top['users']):,} people who were shown it.",
+        f"By the lower end of its interval {one} {called(top)} leads: finished {ratio} as often as expected,"
+        f" in {round(top['finished']):,} of {round(top['shown']):,} exposures, by {round(top['users']):,}"
+        f" people who were shown it.",
     )
 
 

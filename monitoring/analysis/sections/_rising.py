@@ -166,8 +166,8 @@ def _columns(one: str, *, has_title: bool) -> tuple[Column, ...]:
         Column("name", one.capitalize(), Kind.TEXT),
         *((Column("title", "Title", Kind.TEXT),) if has_title else ()),
         Column("ratio", "Share of interest, ratio", Kind.RATIO),
-        Column("lower", "From", Kind.RATIO),
-        Column("upper", "To", Kind.RATIO),
+        Column("lower", "Lower", Kind.RATIO),
+        Column("upper", "Upper", Kind.RATIO),
         Column("n1", "Events before"),
         Column("n2", "Events now"),
         Column("users2", "People now"),
@@ -190,8 +190,8 @@ def _findings(scope: Scope, table: pa.Table, *, number: int, risen: int, names: 
     return (
         f"{risen:,} of {number:,} {many if number > 1 else one} with {scope.config.least_users} people or more {verb},"
         f" at a false discovery rate of {scope.config.false_discovery_rate:.0%}.",
-        f"The surest is {one} {called(top)}: {ratio} its former share of the interest, from {round(top['n1']):,} events"
-        f" to {round(top['n2']):,} by {round(top['users2']):,} people"
+        f"By the lower end of its interval {one} {called(top)} leads: {ratio} its former share of the interest,"
+        f" from {round(top['n1']):,} events to {round(top['n2']):,} by {round(top['users2']):,} people"
         + ("." if math.isnan(top["shown_ratio"]) else f"; it was shown {top['shown_ratio']:.2f} times as often."),
     )
 
@@ -221,5 +221,7 @@ def _method(scope: Scope, one: str, many: str) -> str:
         " The variance is that of drawing people, whose events count together, and at least that of Poisson counts; the"
         " number of people must rise beyond an exact binomial as well, and the larger p-value counts. The family of all"
         f" {many} is corrected by Benjamini and Hochberg. Chance among people is accounted for, an event outside (a"
-        " holiday, a change of the recommender) is not: compare with how often it was shown."
+        " holiday, a change of the recommender) is not: compare with how often it was shown. Each interval is"
+        " of its own,"
+        " and what leads among many is flattered by the choice."
     )

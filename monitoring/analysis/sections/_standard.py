@@ -13,9 +13,9 @@ from monitoring.analysis.statistics import (
     Sums,
     benjamini_hochberg,
     binomial_tail,
-    log_interval,
     ratio_of_sums,
     upper_tail,
+    wilson,
 )
 
 _LEAST_OF_CELL = 30
@@ -39,8 +39,8 @@ class Standardised:
 def standardised(scope: Scope, by: str) -> Standardised:
     """Return each `by` with enough people.
 
-    The variance of the ratio is that of drawing people, at least that of as many binomial draws. A ratio above 1 must
-    also be unlikely as an exact binomial of the mean expected rate, whose tail is the heaviest of that mean.
+    The interval is Wilson's of the rate, at the number of independent exposures that drawing people makes of them,
+    over the expected rate. A ratio above 1 must also be unlikely as an exact binomial of the mean expected rate.
     """
     frame = _summed(scope, by)
     users, y, x, yy, xy, xx, n = (
@@ -48,18 +48,14 @@ def standardised(scope: Scope, by: str) -> Standardised:
         for name in ("users", "finished", "expected", "yy", "xy", "xx", "shown")
     )
     ratio, variance = ratio_of_sums(Sums(users, y, x, yy, xy, xx))
-    rate = np.minimum(x / n, 1)
+    usual, rate = x / n, y / n
     with np.errstate(divide="ignore", invalid="ignore"):
-        floor = ratio * np.maximum(1 - np.minimum(ratio * rate, 1), 0) / x
-        log_variance = np.maximum(variance, floor) / ratio**2
-        z = (ratio - 1) / np.sqrt(np.maximum(variance, (1 - rate) / x))
-    p = np.where(ratio > 0, np.maximum(upper_tail(z), binomial_tail(y, n, rate)), 1.0)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = log_interval(np.log(ratio), log_variance, confidence=scope.config.confidence)
-    never = ratio <= 0
-    bounds = Estimates(
-        ratio, np.where(never, 0.0, found.lower), np.where(never, -np.log1p(-scope.config.confidence) / x, found.upper)
-    )
+        z = (ratio - 1) / np.sqrt(np.maximum(variance, (1 - usual) / x))
+        worth = rate * (1 - rate) / (variance * usual**2)
+    p = np.where(ratio > 0, np.maximum(upper_tail(z), binomial_tail(y, n, usual)), 1.0)
+    is_inside = (rate > 0) & (rate < 1) & (variance > 0)
+    rates = wilson(rate, np.where(is_inside, np.minimum(worth, n), users), confidence=scope.config.confidence)
+    bounds = Estimates(ratio, rates.lower / usual, rates.upper / usual)
     return Standardised(frame.drop_columns(["yy", "xy", "xx"]), bounds, benjamini_hochberg(p))
 
 

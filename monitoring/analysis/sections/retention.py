@@ -56,8 +56,8 @@ _COLUMNS: Final = (
     Column("day", "Day"),
     Column("people", "People"),
     Column("share", "Active", Kind.SHARE),
-    Column("lower", "From", Kind.SHARE),
-    Column("upper", "To", Kind.SHARE),
+    Column("lower", "Lower", Kind.SHARE),
+    Column("upper", "Upper", Kind.SHARE),
 )
 
 

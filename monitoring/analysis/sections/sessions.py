@@ -43,8 +43,8 @@ def analyse(scope: Scope) -> Analysis:
         columns=(
             Column("measure", "Measure", Kind.TEXT),
             Column("mean", "Mean", Kind.NUMBER),
-            Column("lower", "From", Kind.NUMBER),
-            Column("upper", "To", Kind.NUMBER),
+            Column("lower", "Lower", Kind.NUMBER),
+            Column("upper", "Upper", Kind.NUMBER),
             Column("p10", "10 %", Kind.NUMBER),
             Column("p50", "Median", Kind.NUMBER),
             Column("p90", "90 %", Kind.NUMBER),

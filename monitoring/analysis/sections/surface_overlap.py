@@ -70,8 +70,8 @@ _COLUMNS: Final = (
     Column("people", "People of the first"),
     Column("both_use", "Use both"),
     Column("share", "Share", Kind.SHARE),
-    Column("lower", "From", Kind.SHARE),
-    Column("upper", "To", Kind.SHARE),
+    Column("lower", "Lower", Kind.SHARE),
+    Column("upper", "Upper", Kind.SHARE),
     Column("of_all", "Of everybody", Kind.SHARE),
     Column("jaccard", "Jaccard", Kind.NUMBER),
 )

@@ -48,8 +48,8 @@ def analyse(scope: Scope) -> Analysis:
             Column("segment", "Segment", Kind.TEXT),
             Column("users", "People"),
             Column("distance", "Interest that moved", Kind.SHARE),
-            Column("lower", "From", Kind.SHARE),
-            Column("upper", "To", Kind.SHARE),
+            Column("lower", "Lower", Kind.SHARE),
+            Column("upper", "Upper", Kind.SHARE),
             Column("chance", "By chance, at most", Kind.SHARE),
             Column("topic", "Topic that moved most", Kind.TEXT),
             Column("before", "Its share before", Kind.SHARE),
@@ -96,7 +96,8 @@ def _method(scope: Scope) -> str:
         f" {_BUCKETS} random groups of the segment's people are swapped {_DRAWS} times, and the 95th percentile is what"
         " chance does at most. The interval draws the groups again and is centred on the estimate less the bias that"
         " drawing adds. Segments are attributes of people with 2 to 12 values, and thirds by number of events; their"
-        " family is corrected by Benjamini and Hochberg."
+        " family is corrected by Benjamini and Hochberg. What people are shown changes too, and taste is"
+        " seen through it."
     )
 
 

@@ -35,8 +35,8 @@ def analyse(scope: Scope) -> Analysis:
 _COLUMNS: Final = (
     Column("name", "Topic", Kind.TEXT),
     Column("share", "Met interest", Kind.SHARE),
-    Column("lower", "From", Kind.SHARE),
-    Column("upper", "To", Kind.SHARE),
+    Column("lower", "Lower", Kind.SHARE),
+    Column("upper", "Upper", Kind.SHARE),
     Column("x", "Exposures"),
     Column("users", "People"),
 )
@@ -45,8 +45,8 @@ _COLUMNS: Final = (
 def _method(scope: Scope) -> str:
     return (
         f"Interest is {scope.label_words}. The share is over exposures, its interval over people (the variance of a"
-        " ratio when people are drawn, in Wilson's form). A topic stands out where its interval excludes the share over"
-        " all topics. What is shown is chosen for people, so this is what they like of what they are given."
+        " ratio when people are drawn, in Wilson's form). A topic stands out where its interval excludes the share"
+        " over all topics, each by itself. What is shown is chosen for people, so this is what they like of it."
     )
 
 

@@ -71,11 +71,11 @@ _COLUMNS: Final = (
     Column("p50", "Median s", Kind.NUMBER),
     Column("p90", "90 %", Kind.NUMBER),
     Column("finished", "Finished", Kind.SHARE),
-    Column("finished_lower", "From", Kind.SHARE),
-    Column("finished_upper", "To", Kind.SHARE),
+    Column("finished_lower", "Lower", Kind.SHARE),
+    Column("finished_upper", "Upper", Kind.SHARE),
     Column("left", "Left at once", Kind.SHARE),
-    Column("left_lower", "From", Kind.SHARE),
-    Column("left_upper", "To", Kind.SHARE),
+    Column("left_lower", "Lower", Kind.SHARE),
+    Column("left_upper", "Upper", Kind.SHARE),
 )
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 
 from monitoring.analysis.scope import Config
+from monitoring.analysis.statistics import wilson
 from recmodels.data import schema
 from tests.monitoring.analysis.tables import analysed, at, interactions, items, rows_of, scope_of, users
 
@@ -67,8 +68,12 @@ def test_a_rare_item_is_in_demand_when_it_is_finished_more_than_others_of_its_le
     is_ended = events[schema.WATCH_SECONDS].to_numpy() == 100
     is_gem = np.array(events[schema.ITEM_ID].to_pylist()) == "i1"
     assert rows["i1"]["ratio"] == pytest.approx(is_ended[is_gem].mean() / is_ended[is_long].mean())
-    assert rows["i1"]["lower"] > 4
-    assert "item i1: finished" in found.findings[1]
+    worth = 25 * 24 / 25  # 25 people with an exposure each: one is spent on the mean
+    assert rows["i1"]["lower"] == pytest.approx(
+        wilson(24 / 25, worth, confidence=0.95).lower / is_ended[is_long].mean()
+    )
+    assert rows["i1"]["lower"] < 8 < rows["i1"]["upper"]
+    assert "item i1 leads: finished" in found.findings[1]
 
 
 def test_nothing_is_in_demand_when_all_are_finished_as_their_length_lets_expect(tmp_path: Path) -> None:
