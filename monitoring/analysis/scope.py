@@ -79,7 +79,7 @@ class Scope:
         label_words: The same in words.
         columns: Those of ``events`` that have a value.
         surfaces: How many surfaces there are.
-        attributes: Columns of ``people`` that hold attributes.
+        attributes: Names of people's attributes; `column_of` says where ``people`` holds each.
         is_order_only: Times are positions in a sequence, not times.
         has_earlier: The lake has events before `start`.
         config: As given.
@@ -285,7 +285,7 @@ def _make_people(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     """Make one row a user of ``events``; return the attributes: those with 2 to 12 values that several people share."""
     described = connection.sql("SELECT * FROM users LIMIT 0").columns
     names = [name for name in described if name not in schema.USERS.names]
-    columns = "".join(f", any_value({_named(name)}::VARCHAR) AS {_named(name)}" for name in names)
+    columns = "".join(f", any_value({quoted(name)}::VARCHAR) AS {column_of(name)}" for name in names)
     connection.execute(
         f"""CREATE TEMP TABLE people AS
         WITH known AS (SELECT md5_number_lower(user_id) AS user{columns} FROM users GROUP BY 1),
@@ -294,12 +294,18 @@ def _make_people(connection: duckdb.DuckDBPyConnection) -> tuple[str, ...]:
     )
     if not names:
         return ()
-    asked = ", ".join(f"approx_count_distinct({_named(name)})" for name in names)
+    asked = ", ".join(f"approx_count_distinct({column_of(name)})" for name in names)
     counts = connection.sql(f"SELECT {asked} FROM people").fetchall()[0]  # noqa: S608 - quoted
     return tuple(name for name, count in zip(names, counts, strict=True) if 2 <= count <= 12)
 
 
-def _named(name: str) -> str:
+def column_of(attribute: str) -> str:
+    """Return the column of ``people`` that holds an attribute, as SQL; its prefix keeps it apart from the others."""
+    return quoted(f"of {attribute}")
+
+
+def quoted(name: str) -> str:
+    """Return a column's name as SQL."""
     return '"' + name.replace('"', '""') + '"'
 
 

@@ -8,7 +8,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from monitoring.analysis.result import Analysis, Column, Dot, Dots, Group, Kind, silent
-from monitoring.analysis.scope import Scope
+from monitoring.analysis.scope import Scope, column_of
 from monitoring.analysis.statistics import Floats, benjamini_hochberg
 from monitoring.analysis.words import shortened, span
 
@@ -104,8 +104,8 @@ def _method(scope: Scope) -> str:
 def _counted(scope: Scope) -> list[_Counts]:
     """Return the interest of every segment with enough people, the largest first, all people before."""
     attributes = "".join(
-        f""" UNION ALL SELECT user, bucket, '{name.replace("'", "''")}: ' || "{name.replace('"', '""')}" AS segment
-        FROM people WHERE "{name.replace('"', '""')}" IS NOT NULL"""  # noqa: S608 - quoted
+        f""" UNION ALL SELECT user, bucket, '{name.replace("'", "''")}: ' || {column_of(name)} AS segment
+        FROM people WHERE {column_of(name)} IS NOT NULL"""  # noqa: S608 - quoted
         for name in scope.attributes
     )
     frame = scope.query(

@@ -102,15 +102,17 @@ def tastes(rng: np.random.Generator, *, is_moving: bool) -> pa.Table:
 
 @pytest.mark.parametrize("is_moving", [False, True])
 def test_the_taste_of_a_segment_drifts_when_it_turns_to_another_topic(tmp_path: Path, is_moving: bool) -> None:
-    people = users({schema.USER_ID: [f"u{n}" for n in range(200)], "parity": ["even", "odd"] * 100})
+    halves = {name: ["even", "odd"] * 100 for name in ("parity", "events", "user", "bucket", """it's "that" """)}
+    people = users({schema.USER_ID: [f"u{n}" for n in range(200)], **halves})
     events = tastes(np.random.default_rng(7), is_moving=is_moving)
     with scope_of(tmp_path, events, catalogue=TOPICS, people=people, end=at(days=14)) as scope:
         found = analysed("taste_drift", scope)
     rows = rows_of(found, "segment")
+    assert {"events: odd", "user: odd", "bucket: odd", """it's "that" : odd"""} <= set(rows)
     assert not rows["parity: even"]["is_drift"]
     assert rows["parity: odd"]["is_drift"] is is_moving
     if is_moving:
         assert rows["parity: odd"]["lower"] < 0.3 < rows["parity: odd"]["upper"]
-        assert "Most in parity: odd" in found.findings[1]
+        assert ": odd" in found.findings[1]
     else:
         assert found.findings[0].startswith("No taste moves")
