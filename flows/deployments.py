@@ -17,6 +17,7 @@ from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
 
+from flows.analyze import analyze
 from flows.canary import look
 from flows.deliver import deliver
 from flows.lifecycle import daily
@@ -51,6 +52,7 @@ SCHEDULES = (
     Schedule(monitor, "hourly", "15 * * * *", "Figures of the newest days against their own history."),
     Schedule(retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it."),
     Schedule(look, "every-5-minutes", "*/5 * * * *", "Judge the active rollout; advance, promote, hold or roll back."),
+    Schedule(analyze, "weekly", "0 6 * * 1", "What people do, like and turn to, as a report, every Monday."),
     Schedule(tune, "search", None, "A search for hyper-parameters on what is in the lake, when a person starts it."),
     Schedule(deliver, "by-hand", None, "Send alerts that are due; `everfeed up` has a sender that does so at once."),
 )

@@ -103,6 +103,16 @@ class Tracker:
         """
         return self._run(f"search:{key}", name=name, tags=tags)
 
+    def analysis_run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        """Return the run that keeps one analysis for people, making it at the first call with this key.
+
+        Args:
+            key: Identity of the analysis; the same key gives the same run.
+            name: What the run is called in MLflow's pages.
+            tags: What it is about; written again at every call.
+        """
+        return self._run(f"analysis:{key}", name=name, tags=tags)
+
     def log_recipe(self, run_id: str, recipe: Mapping[str, JsonValue]) -> None:
         """Log a recipe as parameters with dotted names, and whole as the file ``recipe.json``."""
         self.log_parameters(run_id, dict(_flatten(recipe)))

@@ -158,5 +158,10 @@ def _links(settings: Settings) -> list[tuple[str, str]]:
         ("MLflow", settings.mlflow_ui_url),
         *([("Evidently", settings.evidently_url)] if settings.evidently else []),
         ("Data Docs", "/reports/data_docs/index.html"),
+        *([("Analysis", "/reports/analysis/report.html")] if _has_analysis(settings) else []),
         ("Gateway", f"{settings.gateway_url}/v1/status"),
     ]
+
+
+def _has_analysis(settings: Settings) -> bool:
+    return (settings.reports / "analysis" / "report.html").exists()

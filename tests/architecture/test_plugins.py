@@ -5,6 +5,7 @@ import ast
 import pytest
 
 from monitoring.alerts.channels import CHANNELS
+from monitoring.analysis import ANALYSES
 from monitoring.drift import CHECKS
 from monitoring.expectations import SUITES
 from recmodels.data.sources import SOURCES
@@ -12,7 +13,7 @@ from recmodels.models import MODELS
 from recmodels.registry import Registry
 from tests.architecture.sources import ROOT, dotted, modules
 
-REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, SUITES, CHECKS, CHANNELS)
+REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, SUITES, CHECKS, CHANNELS, ANALYSES)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.package)

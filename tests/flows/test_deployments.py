@@ -18,6 +18,7 @@ CRONS = {
     "daily/daily": "0 3 * * *",
     "monitor/hourly": "15 * * * *",
     "look/every-5-minutes": "*/5 * * * *",
+    "analyze/weekly": "0 6 * * 1",
 }
 ON_DEMAND = {"retrain/drift", "tune/search", "deliver/by-hand"}
 WHOLE = CRONS.keys() | ON_DEMAND

@@ -218,3 +218,13 @@ def test_stays_small_and_quick_when_the_judge_looked_a_hundred_times(home: Home,
     assert len(client.get("/").content) < 200_000
     seconds = least_seconds(lambda: client.get("/"), below=1.5, clock=time.perf_counter)
     assert seconds < 1.5  # 0.3 s on a quiet machine
+
+
+def test_links_the_analysis_once_there_is_one(home: Home, client: httpx.Client) -> None:
+    link = ("a", {"href": "/reports/analysis/report.html"})
+    assert link not in load(client).tags
+    report = home.folder / "reports" / "analysis" / "report.html"
+    report.parent.mkdir(parents=True)
+    report.write_text("<h1>What people do</h1>")
+    assert link in load(client).tags
+    assert client.get("/reports/analysis/report.html").text == "<h1>What people do</h1>"
