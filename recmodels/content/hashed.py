@@ -1,7 +1,7 @@
 """Text as hashed words and parts of words, weighted by how rare they are: no model to download, no dependency."""
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -67,19 +67,14 @@ class Encoder:
         return np.concatenate(blocks) if blocks else np.zeros((0, self.embedding_dim), dtype=np.float32)
 
     def _counts(self, texts: pa.Array) -> list[sparse.csr_array]:
-        cleaned = _cleaned(texts)
+        cleaned = cleaned_texts(texts)
         before = np.cumsum(pc.utf8_length(cleaned).to_numpy()) // _BLOCK_LETTERS
         edges = [0, *(np.flatnonzero(np.diff(before)) + 1).tolist(), len(cleaned)]
         return [self._block(cleaned.slice(a, b - a)) for a, b in pairwise(edges) if b > a]
 
     def _block(self, texts: pa.Array) -> sparse.csr_array:
         """Return how often each bucket stands in each text, (m, buckets) CSR float32."""
-        letters = Letters(texts)
-        kinds = [_words(letters, count) for count in range(1, self.config.words + 1)]
-        kinds += [_runs(letters, count) for count in self.config.letters]
-        salted = [letters.hashes(spans, salt=number) for number, spans in enumerate(kinds)]
-        hashes = np.concatenate([np.zeros(0, np.uint64), *salted])
-        rows = np.concatenate([np.zeros(0, np.int64), *(spans.rows for spans in kinds)])
+        rows, hashes = hashed_pieces(texts, words=self.config.words, runs=self.config.letters)
         columns = (hashes % np.uint64(self.config.buckets)).astype(np.int64)
         shape = (len(texts), self.config.buckets)
         counts = sparse.coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape).tocsr()
@@ -96,8 +91,38 @@ class Encoder:
         return bits[:, : self.embedding_dim].astype(np.float32) * 2 - 1
 
 
-def _cleaned(texts: pa.Array) -> pa.Array:
-    """Return lower-case letters and digits, one space between words and at both ends."""
+class Pieces(NamedTuple):
+    """Words, pairs of words and runs of letters of a column of text.
+
+    All of one kind, in the order of reading, stand before the next kind.
+
+    Attributes:
+        rows: (P,) int64 row of each piece.
+        hashes: (P,) uint64 hash of each, another for the same letters as a piece of another kind.
+    """
+
+    rows: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+
+def hashed_pieces(texts: pa.Array, *, words: int, runs: tuple[int, ...]) -> Pieces:
+    """Return the pieces of texts.
+
+    Args:
+        texts: What `cleaned_texts` returned.
+        words: Most words in a row that are one piece; 0 for no words.
+        runs: Lengths of runs of letters that are a piece.
+    """
+    letters = Letters(texts)
+    kinds = [_words(letters, count) for count in range(1, words + 1)]
+    kinds += [_runs(letters, count) for count in runs]
+    salted = [letters.hashes(spans, salt=number) for number, spans in enumerate(kinds)]
+    rows = np.concatenate([np.zeros(0, np.int64), *(spans.rows for spans in kinds)])
+    return Pieces(rows, np.concatenate([np.zeros(0, np.uint64), *salted]))
+
+
+def cleaned_texts(texts: pa.Array) -> pa.Array:
+    """Return lower-case letters and digits, one space between words and at both ends; null is the empty text."""
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), form="NFKC"))
     words = pc.utf8_trim(pc.replace_substring_regex(plain, pattern=r"[^\pL\pM\pN]+", replacement=" "), " ")
     return pc.if_else(pc.equal(words, ""), "", pc.binary_join_element_wise("", words, "", " "))
