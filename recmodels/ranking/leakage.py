@@ -16,18 +16,21 @@ from recmodels.errors import DataError
 from recmodels.ranking.examples import Examples
 
 
-def leaking_columns(extract: Callable[[Tables], Examples], tables: Tables, *, moment: datetime) -> tuple[str, ...]:
+def leaking_columns(
+    extract: Callable[[Tables], Examples], tables: Tables, *, moment: datetime, until: datetime
+) -> tuple[str, ...]:
     """Return the names of the features that depend on what happened after, or came of, the exposure they belong to.
 
     Two data sets are made that agree with the given one on everything before `moment`. In one, all outcomes from then
-    on are turned around: no exposure before it, and no user's first exposure after it, may have other features, since
-    nothing that was known to them has changed. In the other there are no exposures from `moment` on: those before it
-    must have the very same features.
+    on are turned around: no exposure before it, and no user's first exposure between it and `until`, may have other
+    features, since nothing that was known to them has changed. In the other there are no exposures from `moment` on:
+    those before it must have the very same features.
 
     Args:
         extract: Builds the examples of a data set, in the order of time; what it learned must stay as it is.
         tables: A data set with exposures on both sides of `moment`.
         moment: A moment within the data, best at midday: what looks at the whole day is caught then.
+        until: The end of that day, when its outcomes are counted.
 
     Raises:
         DataError: No exposure is before the moment, or none after it.
@@ -39,7 +42,7 @@ def leaking_columns(extract: Callable[[Tables], Examples], tables: Tables, *, mo
     given = extract(tables)
     turned = extract(replace(tables, interactions=_turned(table, is_before)))
     earlier = extract(replace(tables, interactions=table.filter(is_before)))
-    rows = _undisturbed(given, as_microseconds(moment))
+    rows = _undisturbed(given, as_microseconds(moment), as_microseconds(until))
     past = np.flatnonzero(given.timestamps < as_microseconds(moment))
     found = _changed(given.take(rows), turned.take(rows)) | _changed(given.take(past), earlier)
     return tuple(name for name in _names(given) if name in found)
@@ -57,12 +60,13 @@ def _turned(table: pa.Table, is_before: pa.ChunkedArray) -> pa.Table:
     return table
 
 
-def _undisturbed(examples: Examples, moment: int) -> NDArray[np.int64]:
-    """Return exposures before the moment, and of each user those at their first time from it on."""
+def _undisturbed(examples: Examples, moment: int, until: int) -> NDArray[np.int64]:
+    """Return exposures before the moment, and of each user those at their first time from it on, before `until`."""
     is_after = examples.timestamps >= moment
     first = np.full(int(examples.users.max()) + 1, np.iinfo(np.int64).max)
     np.minimum.at(first, examples.users[is_after], examples.timestamps[is_after])
-    return np.flatnonzero(~is_after | (examples.timestamps == first[examples.users]))
+    is_first = (examples.timestamps == first[examples.users]) & (examples.timestamps < until)
+    return np.flatnonzero(~is_after | is_first)
 
 
 def _names(examples: Examples) -> tuple[str, ...]:
