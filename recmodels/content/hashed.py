@@ -67,7 +67,7 @@ class Encoder:
         return np.concatenate(blocks) if blocks else np.zeros((0, self.embedding_dim), dtype=np.float32)
 
     def _counts(self, texts: pa.Array) -> list[sparse.csr_array]:
-        cleaned = cleaned_texts(texts)
+        cleaned = _cleaned(texts)
         before = np.cumsum(pc.utf8_length(cleaned).to_numpy()) // _BLOCK_LETTERS
         edges = [0, *(np.flatnonzero(np.diff(before)) + 1).tolist(), len(cleaned)]
         return [self._block(cleaned.slice(a, b - a)) for a, b in pairwise(edges) if b > a]
@@ -109,7 +109,7 @@ def hashed_pieces(texts: pa.Array, *, words: int, runs: tuple[int, ...]) -> Piec
     """Return the pieces of texts.
 
     Args:
-        texts: What `cleaned_texts` returned.
+        texts: Lower-case words with one space between them and at both ends, or nothing.
         words: Most words in a row that are one piece; 0 for no words.
         runs: Lengths of runs of letters that are a piece.
     """
@@ -121,7 +121,7 @@ def hashed_pieces(texts: pa.Array, *, words: int, runs: tuple[int, ...]) -> Piec
     return Pieces(rows, np.concatenate([np.zeros(0, np.uint64), *salted]))
 
 
-def cleaned_texts(texts: pa.Array) -> pa.Array:
+def _cleaned(texts: pa.Array) -> pa.Array:
     """Return lower-case letters and digits, one space between words and at both ends; null is the empty text."""
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), form="NFKC"))
     words = pc.utf8_trim(pc.replace_substring_regex(plain, pattern=r"[^\pL\pM\pN]+", replacement=" "), " ")

@@ -6,14 +6,13 @@ alone and among a million.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.data.histories import Histories
-from recmodels.ranking.snapshots import MILLISECONDS, WINDOWS
+from recmodels.ranking.snapshots import MILLISECONDS, MOST_SECONDS, WINDOWS
 
 COUNTED: Final = ("item", "creator", "category")
 """What past rates are of."""
@@ -33,7 +32,6 @@ HISTORY_NUMBERS: Final = (
 )
 DAY_MICROSECONDS: Final = 86_400 * 1_000_000
 _SECOND = 1_000_000.0
-_EVENTS_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +70,8 @@ def past_numbers(
     rates: Sequence[int],
     watch: int,
     smoothing: float,
-) -> list[NDArray[np.float64]]:
-    """Return the columns of `rate_columns`.
+) -> NDArray[np.float64]:
+    """Return the columns of `rate_columns`, ``(N, P)``.
 
     A rate is (came + m r) / (known + m), with r the rate of everything so far and m the smoothing: what was never shown
     has the rate of everything. Where nothing at all has been counted, or the key is missing, it is NaN.
@@ -85,31 +83,33 @@ def past_numbers(
         watch: Place of the milliseconds watched; what is known stands behind it.
         smoothing: m.
     """
-    whole = counts[EVERYTHING][:, -1]  # (N, K) since the first exposure
-    columns = []
+    came = np.array([*rates, watch])
+    whole = counts[EVERYTHING][:, -1].astype(np.float64)  # (N, K) since the first exposure
+    known = whole[:, came + 1]
+    start = smoothing * np.divide(whole[:, came], known, out=np.full(known.shape, np.nan), where=known > 0)
+    blocks = []
     for kind in COUNTED:
-        missing = np.where(is_counted[kind], 0.0, np.nan)
-        for window in range(len(WINDOWS)):
-            seen = counts[kind][:, window]
-            columns.append(np.log1p(seen[:, 0].astype(np.float64)) + missing)
-            columns += [_smoothed(seen, whole, place, smoothing) + missing for place in rates]
-            milliseconds = _smoothed(seen, whole, watch, smoothing)
-            columns.append(np.log1p(milliseconds / MILLISECONDS) + missing)
-    return columns
-
-
-def _smoothed(seen: NDArray[np.int64], whole: NDArray[np.int64], place: int, smoothing: float) -> NDArray[np.float64]:
-    known = whole[:, place + 1].astype(np.float64)
-    prior = np.divide(whole[:, place], known, out=np.full(len(whole), np.nan), where=known > 0)
-    rate: NDArray[np.float64] = (seen[:, place] + smoothing * prior) / (seen[:, place + 1] + smoothing)
-    return rate
+        seen = counts[kind]
+        values = (seen[:, :, came] + start[:, None]) / (seen[:, :, came + 1] + smoothing)  # (N, W, R + 1)
+        logs = np.log1p(np.stack([seen[:, :, 0].astype(np.float64), values[:, :, -1] / MILLISECONDS]))
+        block = np.concatenate([logs[0][..., None], values[:, :, :-1], logs[1][..., None]], axis=2)
+        blocks.append(
+            block.reshape(len(seen), len(WINDOWS) * (len(came) + 1)) + np.where(is_counted[kind], 0.0, np.nan)[:, None]
+        )
+    return np.concatenate(blocks, axis=1)
 
 
 def item_numbers(candidates: Candidates, moments: NDArray[np.int64]) -> list[NDArray[np.float64]]:
-    """Return the columns `ITEM_NUMBERS`; NaN for a duration that is not above 0 and an age that is negative."""
+    """Return the columns `ITEM_NUMBERS`; NaN for a duration or an age that is none."""
     durations, ages = candidates.durations, (moments - candidates.published) / DAY_MICROSECONDS
-    is_long, is_old = np.isfinite(durations) & (durations > 0), np.isfinite(ages) & (ages >= 0)
+    is_long, is_old = is_duration(durations), np.isfinite(ages) & (ages >= 0)
     return [_log(np.where(is_long, durations, np.nan)), _log(np.where(is_old, ages, np.nan))]
+
+
+def is_duration(seconds: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return whether each number can be how long a video is: above 0, at most `MOST_SECONDS`."""
+    possible: NDArray[np.bool_] = (seconds > 0) & (seconds <= MOST_SECONDS)
+    return possible
 
 
 def history_numbers(
@@ -131,13 +131,7 @@ def history_numbers(
         categories: ``(V,)`` main category, likewise.
         has_times: The timestamps of histories are times.
     """
-    before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(histories.lengths)])
-    edges = np.searchsorted(before, np.arange(0, before[-1] + _EVENTS_AT_ONCE, _EVENTS_AT_ONCE), side="left")
-    blocks = [
-        _block(histories, candidates, moments, slice(first, last), creators, categories)
-        for first, last in pairwise(np.unique(np.concatenate([[0], edges, [len(histories)]]).clip(max=len(histories))))
-    ]
-    counts = np.concatenate(blocks) if blocks else np.zeros((0, _COLUMNS), dtype=np.int64)
+    counts = _counted(histories, candidates, moments, creators, categories)
     events = counts[:, _EVENTS].astype(np.float64)
     share = np.divide(counts[:, _CATEGORY], events, out=np.full(len(events), np.nan), where=events > 0)
     untimed = 0.0 if has_times else np.nan
@@ -157,28 +151,25 @@ _COLUMNS = 8
 _NEVER = np.int64(2**62)
 
 
-def _block(
+def _counted(
     histories: Histories,
     candidates: Candidates,
     moments: NDArray[np.int64],
-    rows: slice,
     creators: NDArray[np.int32],
     categories: NDArray[np.int32],
 ) -> NDArray[np.int64]:
-    """Count in the histories of some exposures, ``(rows, 8)``: events of each sort, and microseconds since the last."""
-    starts, ends = histories.starts[rows], histories.ends[rows]
-    part = Histories(histories.items, histories.timestamps, starts, ends)
-    lengths, positions = part.lengths, part.positions()
+    """Count in the history of each exposure, ``(N, 8)``: events of each sort, and microseconds since the last."""
+    lengths, positions = histories.lengths, histories.positions()
     owner = np.repeat(np.arange(len(lengths)), lengths)
-    items, ages = part.items[positions], np.repeat(moments[rows], lengths) - part.timestamps[positions]
-    wanted_creator, wanted_category = candidates.creators[rows][owner], candidates.categories[rows][owner]
+    items, ages = histories.items[positions], moments[owner] - histories.timestamps[positions]
+    wanted_creator, wanted_category = candidates.creators[owner], candidates.categories[owner]
     same_creator = (creators[items] == wanted_creator) & (wanted_creator >= 0)
     same_category = (categories[items] == wanted_category) & (wanted_category >= 0)
     found = np.zeros((len(lengths), _COLUMNS), dtype=np.int64)
     found[:, _EVENTS] = lengths
     for place, chosen in (
         (_RECENT, ages < DAY_MICROSECONDS),
-        (_ITEM, items == candidates.items[rows][owner]),
+        (_ITEM, items == candidates.items[owner]),
         (_CREATOR, same_creator),
         (_CATEGORY, same_category),
     ):

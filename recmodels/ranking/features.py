@@ -1,12 +1,12 @@
 """The features of a ranker, built by one function for a data set and for the candidates of a request.
 
-A number that is missing, not finite or out of its range (a duration of 0, an item younger than its exposure) becomes
-0, the mean; one further than `FeatureConfig.clip` standard deviations from it is brought there. A surface, creator,
-category, attribute or item that training did not see has index 0 (an item 1).
+A number that is missing, not finite or out of its range (a duration of 0 or of more than 115 days, an item published
+after its exposure) becomes 0, the mean; one further than `FeatureConfig.clip` standard deviations from it is brought
+there. A surface, creator, category, attribute or item that training did not see has index 0 (an item 1).
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -23,6 +23,7 @@ from recmodels.ranking.columns import (
     HISTORY_NUMBERS,
     ITEM_NUMBERS,
     history_numbers,
+    is_duration,
     item_numbers,
     past_numbers,
     rate_columns,
@@ -31,65 +32,13 @@ from recmodels.ranking.examples import Examples
 from recmodels.ranking.exposures import Exposures, local_days, local_hours
 from recmodels.ranking.lookup import Lookup, numbers_of, places_of
 from recmodels.ranking.queries import query_tokens
-from recmodels.ranking.snapshots import DailyCounts, Snapshots, count_names
+from recmodels.ranking.shown import Outcomes, RankingRequest, Shown
+from recmodels.ranking.snapshots import MOST_SECONDS, DailyCounts, Snapshots, count_names
 from recmodels.ranking.state import FeatureState, key_sizes
 
 _THURSDAY: Final = 3
 """Weekday of 1970-01-01; Monday is 0."""
-
-
-@dataclass(frozen=True, slots=True)
-class RankingRequest:
-    """What a gateway knows when candidates are to be ranked.
-
-    Attributes:
-        history: Item ids of the user's events, such as `FeatureConfig.history_label` means.
-        timestamps: Microseconds of each; None where only the order, oldest first, is known.
-        moment: Microseconds now; events that are not earlier are left out.
-        surface: Where the list is shown; None is one never seen.
-        query: What was searched for.
-        attributes: Attributes of the user by name; what `FeatureConfig.user_attributes` does not name is not read.
-    """
-
-    history: Sequence[str]
-    timestamps: Sequence[int] | None
-    moment: int
-    surface: str | None = None
-    query: str | None = None
-    attributes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, eq=False)
-class _Shown:
-    """N exposures in numbers, from wherever they come.
-
-    Attributes:
-        rows: ``(N,)`` rows of the catalogue; -1 for an item that it lacks.
-        histories: N rows strictly before each exposure.
-        moments: ``(N,)`` microseconds.
-        surfaces: ``(N,)`` index of each.
-        attributes: ``(N, A)`` index of each user attribute.
-        queries: ``(N, Q)`` pieces, or None.
-        has_times: The timestamps of histories are times.
-    """
-
-    rows: NDArray[np.int32]
-    histories: Histories
-    moments: NDArray[np.int64]
-    surfaces: NDArray[np.int32]
-    attributes: NDArray[np.int32]
-    queries: NDArray[np.int32] | None
-    has_times: bool
-
-
-@dataclass(frozen=True, eq=False)
-class _Outcomes:
-    """What came of N exposures: who, which labels, how long."""
-
-    users: NDArray[np.int32]
-    labels: NDArray[np.float32]  # (N, T)
-    watched: NDArray[np.float64]
-    durations: NDArray[np.float64]
+_ROWS_AT_ONCE: Final = 2**15
 
 
 def numeric_names(tasks: Sequence[str], rates: Sequence[str]) -> tuple[str, ...]:
@@ -122,14 +71,15 @@ class FeatureBuilder:
         """
         exposures = Exposures.of(tables.interactions)
         shown, table = self._read(exposures, tables.users), exposures.table
-        outcomes = _Outcomes(
+        outcomes = Outcomes(
             users=exposures.users,
             labels=np.stack([numbers_of(table[task]) for task in self.spec.tasks], axis=1).astype(np.float32),
             watched=numbers_of(table[WATCH_SECONDS]),
             durations=numbers_of(table[DURATION_SECONDS]),
         )
-        counts = self._counts_before(exposures, shown, frozen_from=frozen_from)
-        return self._examples(shown, counts, outcomes).take(exposures.by_time())
+        blocks = self._raw_blocks(exposures, shown, frozen_from=frozen_from)
+        numeric = np.concatenate([self._standardised(raw) for raw in blocks])
+        return self._examples(shown, numeric, outcomes).take(exposures.by_time())
 
     def for_request(self, request: RankingRequest, candidates: Sequence[str]) -> Examples:
         """Return the candidates of one request as exposures of now, with the counts of the state's snapshot.
@@ -147,7 +97,7 @@ class FeatureBuilder:
         size, lookup = len(candidates), self._lookup
         places = [lookup.value_places[name].get(request.attributes.get(name, ""), 0) for name in self._attributes]
         surface = lookup.value_places[SURFACE].get(request.surface or "", 0)
-        shown = _Shown(
+        shown = Shown(
             rows=np.fromiter((lookup.rows.get(item, -1) for item in candidates), dtype=np.int32, count=size),
             histories=self._history_of(request, size),
             moments=np.full(size, request.moment, dtype=np.int64),
@@ -159,8 +109,8 @@ class FeatureBuilder:
         counts = {kind: lookup.counts[kind][keys] for kind, keys in lookup.keys(shown.rows).items()}
         unknown = np.full(size, np.nan)
         labels = np.full((size, len(self.spec.tasks)), np.nan, dtype=np.float32)
-        outcomes = _Outcomes(np.zeros(size, dtype=np.int32), labels, unknown, unknown)
-        return self._examples(shown, counts, outcomes)
+        outcomes = Outcomes(np.zeros(size, dtype=np.int32), labels, unknown, unknown)
+        return self._examples(shown, self._standardised(self._raw(shown, counts)), outcomes)
 
     def snapshots(self, interactions: pa.Table) -> Snapshots:
         """Count what came of the exposures of each day, by item, creator and category of the catalogue."""
@@ -176,21 +126,20 @@ class FeatureBuilder:
         """Return a builder that also knows these items (schema `ITEMS`), such as were published since."""
         return FeatureBuilder(self.state.with_items(items))
 
-    def raw_numbers(self, exposures: Exposures, users: pa.Table) -> NDArray[np.float64]:
-        """Return the numbers of exposures before they are standardised, ``(N, F)``; NaN where missing."""
-        shown = self._read(exposures, users)
-        return self._raw(shown, self._counts_before(exposures, shown, frozen_from=None))
+    def raw_numbers(self, exposures: Exposures, users: pa.Table) -> Iterator[NDArray[np.float64]]:
+        """Give the numbers of exposures before they are standardised, ``(n, F)`` a block; NaN where missing."""
+        return self._raw_blocks(exposures, self._read(exposures, users), frozen_from=None)
 
     @property
     def _attributes(self) -> tuple[str, ...]:
         return self.config.user_attributes
 
-    def _read(self, exposures: Exposures, users: pa.Table) -> _Shown:
+    def _read(self, exposures: Exposures, users: pa.Table) -> Shown:
         table, config = exposures.table, self.config
         people = pc.index_in(table[USER_ID], value_set=users[USER_ID].combine_chunks())
         columns = [places_of(users[name].take(people), self.state.values[name]) for name in self._attributes]
         label, vocabulary = config.history_label, self.state.vocabulary
-        return _Shown(
+        return Shown(
             rows=self._lookup.item_rows(table[ITEM_ID]),
             histories=exposures.histories(vocabulary, label=label, max_history=config.max_history),
             moments=exposures.timestamps,
@@ -233,41 +182,45 @@ class FeatureBuilder:
         kinds = {kind: DailyCounts.of(table, keys=keys[kind], days=days, outcomes=rates) for kind in keys}
         return Snapshots(kinds, key_sizes(self.state.catalogue))
 
-    def _counts_before(
-        self, exposures: Exposures, shown: _Shown, *, frozen_from: datetime | None
-    ) -> dict[str, NDArray[np.int64]]:
+    def _raw_blocks(
+        self, exposures: Exposures, shown: Shown, *, frozen_from: datetime | None
+    ) -> Iterator[NDArray[np.float64]]:
         days = self._days(shown.moments)
         if frozen_from is not None:
             days = np.minimum(days, self._days(np.array([as_microseconds(frozen_from)], dtype=np.int64)))
         snapshots, keys = self._snapshots(exposures, shown.rows), self._lookup.keys(shown.rows)
-        return {kind: daily.before(keys[kind], days) for kind, daily in snapshots.kinds.items()}
+        counts = {kind: daily.before(keys[kind], days) for kind, daily in snapshots.kinds.items()}
+        for start in range(0, len(exposures), _ROWS_AT_ONCE):
+            rows = slice(start, start + _ROWS_AT_ONCE)
+            yield self._raw(shown.part(rows), {kind: found.of(rows) for kind, found in counts.items()})
 
-    def _examples(self, shown: _Shown, counts: Mapping[str, NDArray[np.int64]], outcomes: _Outcomes) -> Examples:
+    def _examples(self, shown: Shown, numeric: NDArray[np.float32], outcomes: Outcomes) -> Examples:
         known, durations = self._lookup.known, outcomes.durations
-        durations = np.where(durations > 0, durations, known.durations[shown.rows])
+        durations = np.where(is_duration(durations), durations, known.durations[shown.rows])
+        is_watched = (outcomes.watched >= 0) & (outcomes.watched <= MOST_SECONDS)
         return Examples(
             spec=self.spec,
             items=known.items[shown.rows],
             histories=shown.histories,
             categorical=self._categorical(shown),
-            numeric=self._standardised(self._raw(shown, counts)),
+            numeric=numeric,
             surfaces=shown.surfaces,
             users=outcomes.users,
             timestamps=shown.moments,
             labels=outcomes.labels,
-            watch_seconds=_in_range(outcomes.watched, outcomes.watched >= 0),
-            duration_seconds=_in_range(durations, durations > 0),
+            watch_seconds=_where(is_watched, outcomes.watched),
+            duration_seconds=_where(is_duration(durations), durations),
             queries=shown.queries,
         )
 
-    def _categorical(self, shown: _Shown) -> NDArray[np.int32]:
+    def _categorical(self, shown: Shown) -> NDArray[np.int32]:
         offset, lookup = self.config.utc_offset_hours, self._lookup
         hours = local_hours(shown.moments, utc_offset_hours=offset) + 1
         weekdays = (self._days(shown.moments) + _THURSDAY) % 7 + 1
         of_item = [lookup.creator_places[shown.rows], lookup.category_places[shown.rows]]
         return np.stack([*of_item, hours, weekdays, *shown.attributes.T], axis=1).astype(np.int32)
 
-    def _raw(self, shown: _Shown, counts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
+    def _raw(self, shown: Shown, counts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
         lookup, names = self._lookup, count_names(self.state.rates)
         candidates = lookup.candidates(shown.rows)
         past = past_numbers(
@@ -285,7 +238,8 @@ class FeatureBuilder:
             categories=lookup.category_of_index,
             has_times=shown.has_times,
         )
-        return np.stack([*past, *item_numbers(candidates, shown.moments), *history], axis=1)
+        own = np.stack([*item_numbers(candidates, shown.moments), *history], axis=1)
+        return np.concatenate([past, own], axis=1)
 
     def _standardised(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
         limit = self.config.clip
@@ -296,5 +250,5 @@ class FeatureBuilder:
         return local_days(moments, utc_offset_hours=self.config.utc_offset_hours)
 
 
-def _in_range(values: NDArray[np.float64], is_known: NDArray[np.bool_]) -> NDArray[np.float32]:
-    return np.where(is_known & np.isfinite(values), values, np.nan).astype(np.float32)
+def _where(is_known: NDArray[np.bool_], values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return np.where(is_known, values, np.nan).astype(np.float32)

@@ -1,6 +1,6 @@
 """What features learn from the training part: vocabularies, labels worth a head, means and spreads."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 
@@ -21,6 +21,8 @@ from recmodels.ranking.snapshots import WINDOWS, Snapshot, count_names
 from recmodels.ranking.state import CREATOR, FeatureState, catalogue_of, key_sizes
 
 _HOURS, _WEEKDAYS = 24, 7
+_ROUNDING = 1e-12
+"""Variance of a constant column, relative to its square, that sums of squares may leave."""
 
 
 def fit_features(
@@ -139,10 +141,15 @@ def _spec(
     )
 
 
-def _moments_of(raw: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return mean and standard deviation of the finite numbers of each column; 0 and 1 where there is nothing."""
-    is_known = np.isfinite(raw)
-    filled, counts = np.where(is_known, raw, 0.0), np.maximum(is_known.sum(axis=0), 1)
-    means = filled.sum(axis=0) / counts
-    variances = (np.where(is_known, raw - means, 0.0) ** 2).sum(axis=0) / counts
-    return means, np.where(variances > 0, np.sqrt(variances), 1.0)
+def _moments_of(blocks: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return mean and standard deviation of the finite numbers of each column; 0 and 1 where there is no spread."""
+    sums = np.zeros((3, 1))
+    for raw in blocks:
+        is_known = np.isfinite(raw)
+        filled = np.where(is_known, raw, 0.0)
+        sums = sums + np.stack([is_known.sum(axis=0), filled.sum(axis=0), (filled**2).sum(axis=0)])
+    counts = np.maximum(sums[0], 1)
+    means = sums[1] / counts
+    variances = sums[2] / counts - means**2
+    has_spread = variances > _ROUNDING * (1 + means**2)
+    return means, np.sqrt(np.where(has_spread, variances, 1.0))

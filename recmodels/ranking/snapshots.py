@@ -19,6 +19,8 @@ from recmodels.data.schema import WATCH_SECONDS
 WINDOWS: Final = (("1d", 1), ("7d", 7), ("all", None))
 """Name and days of each past window; None reaches back to the first exposure."""
 MILLISECONDS: Final = 1000
+MOST_SECONDS: Final = 10_000_000
+"""Watch times and durations above it are none: 115 days."""
 _KEY, _DAY, _ROW = "key", "day", "row"
 
 
@@ -53,15 +55,16 @@ class DailyCounts:
         """Count exposures.
 
         Args:
-            exposures: Feedback columns and watch time, N rows; a watch time that is null, negative or not finite is
-                not known.
+            exposures: Feedback columns and watch time, N rows; a watch time that is null, negative, not finite or
+                above 115 days is not known.
             keys: ``(N,)`` what is counted; rows below 0 are not.
             days: ``(N,)`` day of each exposure.
             outcomes: Feedback columns that are counted.
         """
         sums = [f"sum(coalesce({name}, false)::INT)::BIGINT, count({name})" for name in outcomes]
-        is_known = f"{WATCH_SECONDS} >= 0 AND isfinite({WATCH_SECONDS})"
-        watch = f"coalesce(sum(round({WATCH_SECONDS} * {MILLISECONDS})::BIGINT) FILTER ({is_known}), 0)::BIGINT"
+        is_known = f"{WATCH_SECONDS} BETWEEN 0 AND {MOST_SECONDS}"
+        milliseconds = f"CASE WHEN {is_known} THEN round({WATCH_SECONDS} * {MILLISECONDS})::BIGINT END"
+        watch = f"coalesce(sum({milliseconds}), 0)::BIGINT"
         daily = ", ".join(["count(*)", *sums, watch, f"count(*) FILTER ({is_known})"])
         names = count_names(outcomes)
         running = ", ".join(f"sum({name}) OVER past AS {name}" for name in names)
@@ -81,15 +84,12 @@ class DailyCounts:
         assert (np.diff(key * 2**32 + day) > 0).all(), "daily counts came back out of order"
         return cls(tuple(outcomes), table)
 
-    def before(self, keys: NDArray[np.int32], days: NDArray[np.int32]) -> NDArray[np.int64]:
-        """Return what was counted before each day began.
+    def before(self, keys: NDArray[np.int32], days: NDArray[np.int32]) -> "CountsBefore":
+        """Find what was counted before each day began.
 
         Args:
             keys: ``(N,)`` what was counted; below 0 for what was not.
             days: ``(N,)`` day at whose start the counts are wanted.
-
-        Returns:
-            ``(N, W, K)`` in the orders of `WINDOWS` and `count_names`; 0 where nothing was counted.
         """
         pairs, place = np.unique(np.stack([keys, days], axis=1), axis=0, return_inverse=True)
         lags = [0, *(days for _, days in WINDOWS if days is not None)]
@@ -97,7 +97,7 @@ class DailyCounts:
         sums = sums.reshape(len(lags), len(pairs), -1)
         windows = iter(sums[0] - sums[1:])
         found = [sums[0] if days is None else next(windows) for _, days in WINDOWS]
-        return np.stack(found, axis=1)[place.reshape(-1)]
+        return CountsBefore(np.stack(found, axis=1), place.reshape(-1))
 
     def _sums(self, keys: NDArray[np.int32], days: NDArray[np.int32]) -> NDArray[np.int64]:
         """Return the running sums that were known when each day began, ``(M, K)``."""
@@ -113,6 +113,23 @@ class DailyCounts:
             ).to_arrow_table()
         assert np.array_equal(found[_ROW].to_numpy(), np.arange(len(keys))), "snapshots came back out of order"
         return np.stack([found[name].to_numpy() for name in names], axis=1)
+
+
+@dataclass(frozen=True, eq=False)
+class CountsBefore:
+    """Counts of N exposures, each pair of key and day held once.
+
+    Attributes:
+        counts: ``(P, W, K)`` in the orders of `WINDOWS` and `count_names`; 0 where nothing was counted.
+        places: ``(N,)`` pair of each exposure.
+    """
+
+    counts: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+    def of(self, rows: slice) -> NDArray[np.int64]:
+        """Return the counts of some exposures, ``(n, W, K)``."""
+        return self.counts[self.places[rows]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,5 +162,5 @@ class Snapshots:
         counts = {}
         for kind, daily in self.kinds.items():
             keys = np.arange(self.sizes[kind], dtype=np.int32)
-            counts[kind] = daily.before(keys, np.full(len(keys), day, dtype=np.int32))
+            counts[kind] = daily.before(keys, np.full(len(keys), day, dtype=np.int32)).of(slice(None))
         return Snapshot(day, counts)
