@@ -21,6 +21,8 @@ class FeatureConfig(BaseModel):
     """L, most events of a history; older ones are unseen, by features too."""
     rates: tuple[Feedback, ...] = ("clicked", "long_viewed", "liked")
     """Kinds of feedback whose past rates are features, where the data has them."""
+    leave_out: tuple[str, ...] = ()
+    """Numeric columns that are not built, by name, such as for an ablation."""
     smoothing: float = Field(20.0, gt=0)
     """Exposures at the rate of everything that every rate starts with."""
     minimum_item_rows: int = Field(1, ge=1)

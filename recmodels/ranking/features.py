@@ -42,7 +42,7 @@ _ROWS_AT_ONCE: Final = 2**15
 
 
 def numeric_names(tasks: Sequence[str], rates: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the numeric columns, in their order."""
+    """Return the names of all numeric columns, in their order."""
     return (*rate_columns([rate for rate in rates if rate in tasks]), *ITEM_NUMBERS, *HISTORY_NUMBERS)
 
 
@@ -57,6 +57,8 @@ class FeatureBuilder:
         self.state = state
         self.spec, self.config = state.spec, state.config
         self._lookup = Lookup.of(state)
+        names = numeric_names(self.spec.tasks, self.config.rates)
+        self._kept = np.array([names.index(name) for name in self.spec.numeric], dtype=np.intp)
 
     def examples(self, tables: Tables, *, frozen_from: datetime | None = None) -> Examples:
         """Return every exposure of a data set with what was known before it, in the order of time.
@@ -239,7 +241,7 @@ class FeatureBuilder:
             has_times=shown.has_times,
         )
         own = np.stack([*item_numbers(candidates, shown.moments), *history], axis=1)
-        return np.concatenate([past, own], axis=1)
+        return np.concatenate([past, own], axis=1)[:, self._kept]
 
     def _standardised(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
         limit = self.config.clip

@@ -41,7 +41,7 @@ def fit_features(
 
     Raises:
         SplitError: There is no exposure before `until`.
-        DataError: No label has both classes there, or a user attribute is no column of the users table.
+        DataError: No label has both classes there, or a user attribute or a column to leave out does not exist.
     """
     config = config or FeatureConfig()
     _check_attributes(tables, config)
@@ -131,7 +131,7 @@ def _spec(
             _WEEKDAYS + 1,
             *(sizes[name] for name in attributes),
         ),
-        numeric=numeric_names(tasks, config.rates),
+        numeric=_numeric(tasks, config),
         surfaces=(OTHER_SURFACE, *surfaces),
         tasks=tasks,
         num_items=vocabulary.size,
@@ -139,6 +139,14 @@ def _spec(
         query_buckets=config.query_buckets if has_query else 0,
         max_query=config.max_query if has_query else 0,
     )
+
+
+def _numeric(tasks: tuple[str, ...], config: FeatureConfig) -> tuple[str, ...]:
+    names = numeric_names(tasks, config.rates)
+    unknown = [name for name in config.leave_out if name not in names]
+    if unknown:
+        raise DataError(f"leave_out names {unknown[0]!r}, which is no numeric column; known: {', '.join(names)}.")
+    return tuple(name for name in names if name not in config.leave_out)
 
 
 def _moments_of(blocks: Iterable[NDArray[np.float64]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -66,6 +66,19 @@ def test_later_parts_see_the_counts_of_their_cut_when_nothing_is_refreshed(world
     assert not np.array_equal(stale.numeric[~is_first_day], fresh.numeric[~is_first_day])
 
 
+def test_columns_are_not_built_when_they_are_left_out(world, parts):
+    left_out = ("log_history_events", "item_log_exposures_1d")
+    fewer = fit_features(
+        world, until=CUTS.validation_from, config=CONFIG.model_copy(update={"leave_out": left_out})
+    ).examples(world)
+    names = parts.builder.spec.numeric
+    assert fewer.spec.numeric == tuple(name for name in names if name not in left_out)
+    kept = [names.index(name) for name in fewer.spec.numeric]
+    assert np.array_equal(fewer.numeric, parts.builder.examples(world).numeric[:, kept])
+    with pytest.raises(DataError, match="leave_out names 'shoe_size'"):
+        fit_features(world, until=CUTS.validation_from, config=FeatureConfig(leave_out=("shoe_size",)))
+
+
 def test_the_first_days_only_count_when_training_begins_later(world, parts):
     later = replace(CUTS, train_from=datetime(2024, 1, 3, tzinfo=UTC))
     found = ranking_parts(world, cuts=later, config=CONFIG)
