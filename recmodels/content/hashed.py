@@ -1,7 +1,7 @@
 """Text as hashed words and parts of words, weighted by how rare they are: no model to download, no dependency."""
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -74,12 +74,7 @@ class Encoder:
 
     def _block(self, texts: pa.Array) -> sparse.csr_array:
         """Return how often each bucket stands in each text, (m, buckets) CSR float32."""
-        letters = Letters(texts)
-        kinds = [_words(letters, count) for count in range(1, self.config.words + 1)]
-        kinds += [_runs(letters, count) for count in self.config.letters]
-        salted = [letters.hashes(spans, salt=number) for number, spans in enumerate(kinds)]
-        hashes = np.concatenate([np.zeros(0, np.uint64), *salted])
-        rows = np.concatenate([np.zeros(0, np.int64), *(spans.rows for spans in kinds)])
+        rows, hashes = hashed_pieces(texts, words=self.config.words, runs=self.config.letters)
         columns = (hashes % np.uint64(self.config.buckets)).astype(np.int64)
         shape = (len(texts), self.config.buckets)
         counts = sparse.coo_array((np.ones(len(rows), np.float32), (rows, columns)), shape=shape).tocsr()
@@ -96,8 +91,38 @@ class Encoder:
         return bits[:, : self.embedding_dim].astype(np.float32) * 2 - 1
 
 
+class Pieces(NamedTuple):
+    """Words, pairs of words and runs of letters of a column of text.
+
+    All of one kind, in the order of reading, stand before the next kind.
+
+    Attributes:
+        rows: (P,) int64 row of each piece.
+        hashes: (P,) uint64 hash of each, another for the same letters as a piece of another kind.
+    """
+
+    rows: NDArray[np.int64]
+    hashes: NDArray[np.uint64]
+
+
+def hashed_pieces(texts: pa.Array, *, words: int, runs: tuple[int, ...]) -> Pieces:
+    """Return the pieces of texts.
+
+    Args:
+        texts: Lower-case words with one space between them and at both ends, or nothing.
+        words: Most words in a row that are one piece; 0 for no words.
+        runs: Lengths of runs of letters that are a piece.
+    """
+    letters = Letters(texts)
+    kinds = [_words(letters, count) for count in range(1, words + 1)]
+    kinds += [_runs(letters, count) for count in runs]
+    salted = [letters.hashes(spans, salt=number) for number, spans in enumerate(kinds)]
+    rows = np.concatenate([np.zeros(0, np.int64), *(spans.rows for spans in kinds)])
+    return Pieces(rows, np.concatenate([np.zeros(0, np.uint64), *salted]))
+
+
 def _cleaned(texts: pa.Array) -> pa.Array:
-    """Return lower-case letters and digits, one space between words and at both ends."""
+    """Return lower-case letters and digits, one space between words and at both ends; null is the empty text."""
     plain = pc.utf8_lower(pc.utf8_normalize(pc.fill_null(texts, ""), form="NFKC"))
     words = pc.utf8_trim(pc.replace_substring_regex(plain, pattern=r"[^\pL\pM\pN]+", replacement=" "), " ")
     return pc.if_else(pc.equal(words, ""), "", pc.binary_join_element_wise("", words, "", " "))
