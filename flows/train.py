@@ -215,7 +215,7 @@ def evaluate_bundle(
         since: Of a warm start that takes part in the comparison; see `evaluate`.
     """
     return evaluate(
-        Ranker(load_bundle(home.settings.bundles, digest)),
+        Ranker(load_bundle(home.settings.bundles, digest), home.settings.safety),
         split.test,
         config=recipe.evaluation,
         seed=recipe.seed,

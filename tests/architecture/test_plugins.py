@@ -10,9 +10,10 @@ from monitoring.expectations import SUITES
 from recmodels.data.sources import SOURCES
 from recmodels.models import MODELS
 from recmodels.registry import Registry
+from recmodels.reranking import STAGES
 from tests.architecture.sources import ROOT, dotted, modules
 
-REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, SUITES, CHECKS, CHANNELS)
+REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, STAGES, SUITES, CHECKS, CHANNELS)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.package)
