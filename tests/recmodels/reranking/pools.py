@@ -21,7 +21,7 @@ def some_facts(
     counts: list[int] | None = None,
     vectors: np.ndarray | None = None,
 ) -> Facts:
-    width = max((len(row) for row in categories or []), default=1)
+    width = max([1, *(len(row) for row in categories or [])])
     table = np.full((count + FIRST, width), MISSING, np.int32)
     for row, numbers in enumerate(categories or []):
         table[row + FIRST, : len(numbers)] = numbers
