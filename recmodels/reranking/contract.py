@@ -47,7 +47,10 @@ def ordered(draft: Draft, values: NDArray[np.float64]) -> Draft:
 
 def led_by(draft: Draft, chosen: list[int]) -> Draft:
     """Return the draft with chosen candidates first, and the others behind them as they were."""
+    order, count = draft.order, len(chosen)
     is_left = np.ones(len(draft.values), dtype=np.bool_)
     is_left[chosen] = False
-    order = draft.order
-    return Draft(np.concatenate([np.array(chosen, dtype=np.intp), order[is_left[order]]]), draft.values)
+    led = np.empty_like(order)
+    led[:count] = chosen
+    led[count:] = order[is_left[order]]
+    return Draft(led, draft.values)

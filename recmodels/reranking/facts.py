@@ -45,7 +45,7 @@ class Facts:
     def of(cls, bundle: Bundle, newcomers: Newcomers | None = None) -> "Facts":
         """Return the facts of a bundle's items, and of newcomers behind them."""
         tables = [bundle.items] if newcomers is None else [bundle.items, newcomers.items]
-        vectors = _vectors(bundle)
+        vectors = vectors_of(bundle)
         new_vectors = None
         if newcomers is not None and vectors is not None:
             new_vectors = group_vectors(newcomers.groups, vectors)[newcomers.group_of]
@@ -71,6 +71,28 @@ class Facts:
         """Distinct categories."""
         return int(self.categories.max(initial=MISSING)) + 1
 
+    @cached_property
+    def category_parts(self) -> NDArray[np.float64]:
+        """(W,) by how much an item counts for each of its categories; 0 for one without."""
+        counts = (self.categories != MISSING).sum(axis=1)
+        parts: NDArray[np.float64] = np.where(counts > 0, 1 / np.maximum(counts, 1), 0.0)
+        return parts
+
+    @cached_property
+    def category_sets(self) -> NDArray[np.intp]:
+        """(W,) number of each item's set of categories in `sets`."""
+        return self._distinct[1]
+
+    @cached_property
+    def sets(self) -> list[tuple[int, ...]]:
+        """Every distinct set of categories that some item has, the main one first."""
+        return [tuple(number for number in row if number != MISSING) for row in self._distinct[0].tolist()]
+
+    @cached_property
+    def _distinct(self) -> tuple[NDArray[np.int32], NDArray[np.intp]]:
+        rows, numbers = np.unique(self.categories, axis=0, return_inverse=True)
+        return rows, numbers.ravel()
+
     def similarity(self, columns: NDArray[np.int32]) -> NDArray[np.float32]:
         """Return how alike items are, (n, n), positive semi-definite with 1 on the diagonal.
 
@@ -93,7 +115,13 @@ class Facts:
         return gathered
 
 
-def _vectors(bundle: Bundle) -> NDArray[np.float32] | None:
+def creators_of(bundle: Bundle) -> NDArray[np.int32]:
+    """Return the number of each item's creator, (V,); `MISSING` where it has none."""
+    return _padded(_numbers(_column([bundle.items], CREATOR_ID)))
+
+
+def vectors_of(bundle: Bundle) -> NDArray[np.float32] | None:
+    """Return the vectors of a bundle's items, (V, D); None where its model has none."""
     scorer = bundle.scorer
     if isinstance(scorer, EncoderScorer):
         return scorer.item_vectors

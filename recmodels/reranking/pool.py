@@ -97,6 +97,13 @@ class Pool:
     def settled(self, draft: Draft) -> Draft:
         """Return a draft whose values fall from place to place, each a little at least."""
         values = np.full(len(self), -np.inf)
-        ladder = np.sort(self.relevance[draft.order])[::-1]
-        values[draft.order] = ladder - _STEP * np.arange(len(ladder))
+        values[draft.order] = self._ladder if len(draft.order) == self.num_retrieved else self._rungs(draft.order)
         return Draft(draft.order, values, draft.propensities)
+
+    @cached_property
+    def _ladder(self) -> NDArray[np.float64]:
+        return self._rungs(np.arange(self.num_retrieved))
+
+    def _rungs(self, order: NDArray[np.intp]) -> NDArray[np.float64]:
+        rungs = np.sort(self.relevance[order])[::-1]
+        return rungs - _STEP * np.arange(len(rungs))

@@ -54,21 +54,28 @@ def _filled(capped: list[tuple[int, list[int]]], size: int, *, count: int, windo
         is_strict: Stop where no item is allowed.
     """
     waiting, chosen = list(range(size)), list[int]()
-    held: list[dict[int, int]] = [{} for _ in capped]
+    caps = [(most, labels, dict.fromkeys(labels, 0)) for most, labels in capped]
     while len(chosen) < count:
-        allowed = (
-            place
-            for place, item in enumerate(waiting)
-            if all(counts.get(labels[item], 0) < most for (most, labels), counts in zip(capped, held, strict=True))
-        )
-        place = next(allowed, -1 if is_strict else 0)
+        place = _first_allowed(waiting, caps)
         if place < 0:
-            break
+            if is_strict:
+                break
+            place = 0
         item = waiting.pop(place)
         chosen.append(item)
-        for (_, labels), counts in zip(capped, held, strict=True):
-            if labels[item] != _MISSING:
-                counts[labels[item]] = counts.get(labels[item], 0) + 1
-            if len(chosen) >= window and labels[chosen[-window]] != _MISSING:
-                counts[labels[chosen[-window]]] -= 1
+        leaves = chosen[-window] if len(chosen) >= window else -1
+        for _, labels, counts in caps:
+            counts[labels[item]] += 1
+            if leaves >= 0:
+                counts[labels[leaves]] -= 1
     return chosen
+
+
+def _first_allowed(waiting: list[int], caps: list[tuple[int, list[int], dict[int, int]]]) -> int:
+    for place, item in enumerate(waiting):
+        for most, labels, counts in caps:
+            if counts[labels[item]] >= most and labels[item] != _MISSING:
+                break
+        else:
+            return place
+    return -1

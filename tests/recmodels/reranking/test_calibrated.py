@@ -8,7 +8,7 @@ import pytest
 from recmodels.reranking.stages.calibrated import shares
 from tests.recmodels.reranking.pools import FIRST, a_chain, a_pool, shown, some_facts
 
-SMOOTHING = 0.01
+SMOOTHING = 0.1
 
 
 def distribution(categories: list[list[int]], size: int) -> np.ndarray:
@@ -21,8 +21,8 @@ def distribution(categories: list[list[int]], size: int) -> np.ndarray:
 
 
 def objective(chosen, values, categories, wanted, strength):
-    held = distribution([categories[item] for item in chosen], len(wanted))
-    mixed = (1 - SMOOTHING) * held + SMOOTHING * wanted
+    held = len(chosen) * distribution([categories[item] for item in chosen], len(wanted))
+    mixed = (held + SMOOTHING * wanted) / (len(chosen) + SMOOTHING)
     told = wanted > 0
     divergence = float((wanted[told] * np.log(wanted[told] / mixed[told])).sum())
     return (1 - strength) * float(sum(values[item] for item in chosen)) - strength * divergence
@@ -62,9 +62,9 @@ def test_the_list_is_the_best_of_all_lists_on_a_small_pool():
 
 def test_an_item_counts_for_each_of_its_categories_by_its_part():
     """Two items: {0} and {0, 1}; 0 has 1 + 1/2 of 2, 1 has 1/2 of 2. An item without a category counts for none."""
-    table = np.array([[0, -1], [0, 1], [-1, -1]], np.int32)
-    assert shares(table) == pytest.approx({0: 3 / 4, 1: 1 / 4})
-    assert shares(table[2:]) == {}
+    facts = some_facts(3, categories=[[0], [0, 1], []])
+    assert shares(facts, np.array([2, 3, 4], np.int32)) == pytest.approx([3 / 4, 1 / 4])
+    assert shares(facts, np.array([4], np.int32)).tolist() == [0, 0]
 
 
 def test_the_order_stays_when_the_history_has_no_category():
