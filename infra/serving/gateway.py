@@ -84,7 +84,7 @@ class Gateway:
         arm, slot = view.lineup.slot_for(request.user)
         history, is_readable = self._history(request, key)
         request_id = _new_id(self._clock())
-        wish = Wish(request.k, request.surface, tuple(request.exclude), age=_age(request), seed=seed_of(request_id))
+        wish = Wish(request.k, request.surface, tuple(request.exclude), age=age_of(request), seed=seed_of(request_id))
         ranked = time.perf_counter()
         ranking = await make_ranking(slot, history, wish, view=view)
         ended = time.perf_counter()
@@ -213,14 +213,14 @@ def seed_of(request_id: str) -> int:
     return int(request_id[-15:], 16)
 
 
-def _new_id(now: datetime) -> str:
-    return f"{int(now.timestamp() * 1000):011x}-{secrets.token_hex(10)}"  # in order of time: a short index
-
-
-def _age(request: RecommendRequest) -> float | None:
+def age_of(request: RecommendRequest) -> float | None:
     """Return the age that the request's context tells; one that is no number is not known."""
     given = request.context.get("age")
     return float(given) if isinstance(given, float | int) and not isinstance(given, bool) else None
+
+
+def _new_id(now: datetime) -> str:
+    return f"{int(now.timestamp() * 1000):011x}-{secrets.token_hex(10)}"  # in order of time: a short index
 
 
 def _outcome(event: FeedbackEvent, *, now: datetime) -> Outcome:
