@@ -112,8 +112,8 @@ def screen(
     recipe = parse_recipe(second.manifest.recipe)
     split = read_split(home, snapshot, recipe)
     found = draft(
-        Ranker(first),
-        Ranker(second),
+        Ranker(first, home.settings.safety),
+        Ranker(second, home.settings.safety),
         split.test,
         vocabulary=split.vocabulary,
         k=config.k,

@@ -190,7 +190,8 @@ def _champion_evaluation(
 
 
 def _footprint(home: Platform, candidate: Candidate) -> Footprint:
-    return measure_footprint(Ranker(load_bundle(home.settings.bundles, candidate.digest)), clock=perf_counter)
+    bundle = load_bundle(home.settings.bundles, candidate.digest)
+    return measure_footprint(Ranker(bundle, home.settings.safety), clock=perf_counter)
 
 
 def _compare(candidate: Evaluation, champion: Evaluation, recipe: Recipe) -> Comparison:

@@ -10,14 +10,18 @@ from flows.leakage import audited
 from flows.references import Snapshot, Trained
 from flows.wiring import Platform
 from recmodels.bundle import load_bundle
+from recmodels.data.splits import Split
 from recmodels.evaluation import plots
 from recmodels.evaluation.comparison import Comparison
 from recmodels.evaluation.gate import GateDecision
 from recmodels.evaluation.model_card import CardFacts, render
 from recmodels.evaluation.record import Evaluation
+from recmodels.evaluation.trade_offs import scaled, trade_offs
 from recmodels.manifest import verify
 from recmodels.recipe import Recipe
 from recmodels.training.trainer import EpochMetrics
+
+_FACTORS = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0)
 
 BUNDLE_FOLDER = "bundle"
 """Where a run keeps its bundle among its artifacts."""
@@ -63,6 +67,25 @@ def track_evaluation(home: Platform, trained: Trained, snapshot: Snapshot, evalu
     tracker.set_tags(trained.run_id, {"leakage": audited(home, snapshot, trained.recipe).words})
     tracker.log_folder(trained.run_id, home.settings.runs / trained.key / EVALUATION_FOLDER, folder="evaluation")
     tracker.finish(trained.run_id)
+
+
+def track_trade_offs(home: Platform, trained: Trained, split: Split) -> None:
+    """Draw what the recipe's re-ranking costs and brings, from none to twice its strength; nothing without a stage."""
+    bundle = load_bundle(home.settings.bundles, trained.digest)
+    if not bundle.manifest.reranking.is_active:
+        return
+    releases = [(factor, scaled(bundle.manifest.reranking, factor)) for factor in _FACTORS]
+    points = trade_offs(
+        bundle,
+        split.test,
+        releases=releases,
+        remove_seen=trained.recipe.evaluation.remove_seen,
+        safety=home.settings.safety,
+    )
+    with TemporaryDirectory() as scratch:
+        picture = Path(scratch) / "trade_offs.png"
+        plots.trade_offs({trained.recipe.name: points}, picture)
+        home.tracker.log_file(trained.run_id, picture, folder="plots")
 
 
 def track_card(

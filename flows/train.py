@@ -14,7 +14,15 @@ from prefect.artifacts import create_table_artifact
 from flows import progress
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
-from flows.tracked import EVALUATION_FOLDER, commit, tags_of, track_epoch, track_evaluation, track_training
+from flows.tracked import (
+    EVALUATION_FOLDER,
+    commit,
+    tags_of,
+    track_epoch,
+    track_evaluation,
+    track_trade_offs,
+    track_training,
+)
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
@@ -150,6 +158,7 @@ def measure(trained: Trained, snapshot: Snapshot) -> Candidate:
     evaluation = evaluate_bundle(home, trained.digest, trained.recipe, split, since=since_of(home, trained.digest))
     folder = done.with_name(EVALUATION_FOLDER)
     evaluation.save(folder)
+    track_trade_offs(home, trained, split)
     track_evaluation(home, trained, snapshot, evaluation)
     candidate = Candidate(**trained.model_dump(), evaluation=folder, metrics=evaluation.metrics)
     _write(done, candidate.model_dump_json())
@@ -215,7 +224,7 @@ def evaluate_bundle(
         since: Of a warm start that takes part in the comparison; see `evaluate`.
     """
     return evaluate(
-        Ranker(load_bundle(home.settings.bundles, digest)),
+        Ranker(load_bundle(home.settings.bundles, digest), home.settings.safety),
         split.test,
         config=recipe.evaluation,
         seed=recipe.seed,

@@ -7,6 +7,8 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from recmodels.safety import SafetyPolicy
+
 
 class Settings(BaseSettings):
     """Places, ports and secrets, from variables with the prefix ``EVERFEED_``; every default works on one machine."""
@@ -46,6 +48,10 @@ class Settings(BaseSettings):
     """Token for whatever changes state; empty means the one that was made in `home` at the first use."""
     user_key_secret: SecretStr = SecretStr("")
     """Key of the HMAC that turns user ids into user keys; empty means the one that was made in `home`."""
+
+    safety: SafetyPolicy = SafetyPolicy()
+    """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
+    every list is made under them."""
 
     @property
     def root(self) -> Path:

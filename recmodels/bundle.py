@@ -26,13 +26,14 @@ from recmodels.lineage import WarmStartReport
 from recmodels.manifest import FORMAT_VERSION, MAX_BYTES, Manifest, publish, seal, verify
 from recmodels.memory import forecast_bytes
 from recmodels.recipe import Recipe
+from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.choice import Choice, choose, exact_for
 from recmodels.retrieval.config import RetrievalConfig
 from recmodels.scorers import EncoderScorer, Scorer, load_scorer
 from recmodels.tables import read_table
 from recmodels.weights import Weights, save_weights
 
-__all__ = ["Bundle", "Manifest", "load_bundle", "swap_ids", "write_bundle"]
+__all__ = ["Bundle", "Manifest", "load_bundle", "swap_ids", "with_reranking", "write_bundle"]
 
 _ITEMS = "items.parquet"
 _VOCABULARY = "vocabulary.parquet"
@@ -115,6 +116,7 @@ def write_bundle(
         num_items=len(vocabulary),
         retrieval=None if choice is None else choice.report,
         warm_start=warm_start,
+        reranking=recipe.reranking,
         files={},
     )
     return _write(
@@ -176,6 +178,33 @@ def swap_ids(root: Path, digest: str, *, seed: int) -> str:
         items=bundle.items.take(pa.array(order)),
         item_counts=counts,
     )
+
+
+def with_reranking(root: Path, digest: str, reranking: RerankingConfig) -> str:
+    """Write the release of the same model with another re-ranking, and return its digest.
+
+    Everything but the manifest is the same, so that nothing is trained; the gate and the canary meet a challenger like
+    any other.
+
+    Args:
+        root: Folder of all bundles.
+        digest: The bundle to take the model from; it stays as it is.
+        reranking: How its candidates become lists.
+
+    Raises:
+        BundleError: The bundle cannot be read.
+    """
+    manifest = verify(root, digest)
+    note = f"re-ranking changed, from {digest}"
+    changed = {"reranking": reranking, "note": note, "format_version": FORMAT_VERSION, "files": {}}
+    folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
+    try:
+        shutil.copytree(root / digest, folder, ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
+        released = seal(folder, manifest.model_copy(update=changed))
+        publish(folder, root / released)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    return released
 
 
 def _write(

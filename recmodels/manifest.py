@@ -16,11 +16,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import BundleError
 from recmodels.lineage import WarmStartReport
+from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.config import RetrievalReport
 
-FORMAT_VERSION = 3
-"""Of what is written; 2 added `retrieval`, 3 trained weights and `warm_start`."""
-_READABLE = (1, 2, 3)
+FORMAT_VERSION = 4
+"""Of what is written; 2 added `retrieval`, 3 trained weights and `warm_start`, 4 `reranking`."""
+_READABLE = (1, 2, 3, 4)
 MAX_BYTES = 8 * 2**30
 """Largest bundle that is read unless the caller says otherwise."""
 
@@ -55,6 +56,8 @@ class Manifest(BaseModel):
     """How the items are searched; None for a model without item vectors, whose items are all scored."""
     warm_start: WarmStartReport | None = None
     """Which bundle training went on from; None for a model trained from scratch."""
+    reranking: RerankingConfig = RerankingConfig()
+    """How candidates become lists: a parameter of the release, which may differ from what the recipe asked for."""
     note: str = ""
     """What was done to the bundle after training; empty for a bundle as it was trained."""
     files: dict[str, str]

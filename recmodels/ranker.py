@@ -1,18 +1,23 @@
 """History -> scores -> filter -> top k: the one path by which lists are made, offline and served."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from zlib import crc32
 
 import numpy as np
 
 from recmodels.bundle import Bundle
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import PADDING
+from recmodels.reranking.chain import Reranked
+from recmodels.reranking.reranker import Reranker
 from recmodels.retrieval.catalogue import Catalogue
 from recmodels.retrieval.lists import Lists
 from recmodels.retrieval.newcomers import Newcomers, NewcomerScores
 from recmodels.retrieval.scoring import GivesScores, is_silent, rank, rows_at_once, scores_of
-from recmodels.retrieval.tracing import reasons, trace
+from recmodels.retrieval.tracing import reasons, stages_of, trace
 from recmodels.retrieval.wish import Wish, read_asks
+from recmodels.safety import SafetyPolicy
 from recmodels.slates import Ask, Rejected, Slate, TopK, Trace, TraceStage
 
 __all__ = [
@@ -38,14 +43,17 @@ class Ranker:
 
     Args:
         bundle: What is deployed. Items whose `safety` is ``blocked`` are never shown, and an item-to-item
-            model answers a history without any item that it knows with popular items.
+            model answers a history without any item that it knows with popular items. Its manifest says how candidates
+            are re-ranked; without a stage there, the best by score are the list.
+        safety: Terms under which labelled items are shown; None for those of a platform that sets none.
     """
 
-    def __init__(self, bundle: Bundle) -> None:
+    def __init__(self, bundle: Bundle, safety: SafetyPolicy | None = None) -> None:
         self.bundle = bundle
+        self.safety = safety or SafetyPolicy()
         self._lists = Lists(bundle)
-        self._catalogue = Catalogue.of(bundle)
-        self._joined: tuple[Catalogue, NewcomerScores] | None = None
+        self._own = _Shop(Catalogue.of(bundle, self.safety), None, self._reranker(None))
+        self._joined: _Shop | None = None
 
     def recommend(
         self,
@@ -90,11 +98,21 @@ class Ranker:
         """
         if not asks:
             return []
-        catalogue, scores = self._with(newcomers)
+        shop = self._with(newcomers)
+        catalogue, reranker = shop.catalogue, shop.reranker
         wish = read_asks(asks, catalogue, blocked=blocked, remove_seen=remove_seen)
-        top = self._lists.make(wish, scores)
         is_popular = is_silent(self.bundle.scorer, wish.histories).tolist()
-        return [_slate(top, row, ask.k, catalogue, is_popular=is_popular[row]) for row, ask in enumerate(asks)]
+        if reranker is None:
+            top = self._lists.make(wish, shop.scores)
+            return [_slate(top, row, ask.k, catalogue, is_popular=is_popular[row]) for row, ask in enumerate(asks)]
+        tops = self._lists.make_all(reranker.wishes(wish), shop.scores)
+        slates = []
+        for row, ask in enumerate(asks):
+            pool = reranker.pool(tops, row, wish, catalogue, seed=ask.seed, restricted=self._shows_restricted(ask))
+            shown = reranker.rerank(pool, k=ask.k)
+            non_finite = any(bool(top.non_finite[row]) for top in tops)
+            slates.append(_reranked_slate(shown, catalogue, non_finite=non_finite, is_popular=is_popular[row]))
+        return slates
 
     def explain(
         self,
@@ -112,11 +130,13 @@ class Ranker:
             ValueError: As `recommend_many`.
         """
         slate = self.recommend_many([ask], blocked=blocked, newcomers=newcomers, remove_seen=remove_seen)[0]
-        catalogue, newcomer_scores = self._with(newcomers)
+        shop = self._with(newcomers)
+        catalogue = shop.catalogue
         wish = read_asks([ask], catalogue, blocked=blocked, remove_seen=remove_seen)
-        scores = self._lists.scores(wish, newcomer_scores)[0]
+        scores = self._lists.scores(wish, shop.scores)[0]
         why = reasons(ask, catalogue, blocked=blocked, remove_seen=remove_seen)
-        return trace(slate, scores, k=ask.k, why=why, pool=self._lists.pool(wish), catalogue=catalogue)
+        stages = self._stages(shop, wish, ask)
+        return trace(slate, scores, k=ask.k, why=why, pool=self._lists.pool(wish), catalogue=catalogue, stages=stages)
 
     def top_k(self, histories: Histories, *, k: int, remove_seen: bool) -> TopK:
         """Make a list for each history.
@@ -132,17 +152,61 @@ class Ranker:
         if k < 1:
             raise ValueError(f"k is {k}; ask for at least 1 item.")
         rows, columns = histories.flat() if remove_seen else (np.zeros(0, np.int64), np.zeros(0, np.int32))
-        shelf = self._catalogue.shelf(None, frozenset())
-        return self._lists.make(Wish(histories, k, (shelf,), np.zeros(len(histories), np.intp), rows, columns), None)
+        shelf = self._own.catalogue.shelf(None, frozenset())
+        wish = Wish(histories, k, (shelf,), np.zeros(len(histories), np.intp), rows, columns)
+        if self._own.reranker is None:
+            return self._lists.make(wish, None)
+        return self._reranked(self._own.reranker, wish)
 
-    def _with(self, newcomers: Newcomers | None) -> tuple[Catalogue, NewcomerScores | None]:
+    def _reranked(self, reranker: Reranker, wish: Wish) -> TopK:
+        """Return the lists that re-ranking makes; what is drawn for one hangs on its history alone."""
+        tops = self._lists.make_all(reranker.wishes(wish), None)
+        lists = TopK(
+            np.full((len(wish), wish.k), PADDING, np.int32),
+            np.full((len(wish), wish.k), -np.inf, np.float32),
+            np.any([top.non_finite for top in tops], axis=0),
+        )
+        restricted, histories = self.safety.shows_restricted(None, None), wish.histories
+        for row in range(len(wish)):  # a list is made of at most some hundred candidates, each by its own chain
+            seed = crc32(histories.items[histories.starts[row] : histories.ends[row]].tobytes())
+            pool = reranker.pool(tops, row, wish, self._own.catalogue, seed=seed, restricted=restricted)
+            shown = reranker.rerank(pool, k=wish.k)
+            lists.items[row, : len(shown.columns)] = shown.columns
+            lists.scores[row, : len(shown.columns)] = shown.scores
+        return lists
+
+    def _stages(self, shop: "_Shop", wish: Wish, ask: Ask) -> "list[TraceStage] | None":
+        """Return what each stage does to the pool of one ask; None where nothing is re-ranked."""
+        if shop.reranker is None:
+            return None
+        tops = self._lists.make_all(shop.reranker.wishes(wish), shop.scores)
+        restricted = self._shows_restricted(ask)
+        pool = shop.reranker.pool(tops, 0, wish, shop.catalogue, seed=ask.seed, restricted=restricted)
+        return stages_of(shop.reranker.effects(pool, k=ask.k), k=ask.k)
+
+    def _shows_restricted(self, ask: Ask) -> bool:
+        return self.safety.shows_restricted(ask.surface, ask.age)
+
+    def _reranker(self, newcomers: Newcomers | None) -> Reranker | None:
+        is_active = self.bundle.manifest.reranking.is_active
+        return Reranker(self.bundle, self.safety, newcomers) if is_active else None
+
+    def _with(self, newcomers: Newcomers | None) -> "_Shop":
         if newcomers is None or not len(newcomers):
-            return self._catalogue, None
+            return self._own
         joined = self._joined
-        if joined is None or joined[1].newcomers is not newcomers:
-            joined = self._catalogue.joined_by(newcomers), NewcomerScores(self.bundle, newcomers)
+        if joined is None or joined.scores is None or joined.scores.newcomers is not newcomers:
+            catalogue = self._own.catalogue.joined_by(newcomers)
+            joined = _Shop(catalogue, NewcomerScores(self.bundle, newcomers), self._reranker(newcomers))
             self._joined = joined
         return joined
+
+
+@dataclass(frozen=True, eq=False)
+class _Shop:
+    catalogue: Catalogue
+    scores: NewcomerScores | None  # of newcomers, where there are any
+    reranker: Reranker | None
 
 
 def _slate(top: TopK, row: int, k: int, catalogue: Catalogue, *, is_popular: bool) -> Slate:
@@ -154,5 +218,16 @@ def _slate(top: TopK, row: int, k: int, catalogue: Catalogue, *, is_popular: boo
         propensities=(1.0,) * length,
         non_finite=bool(top.non_finite[row]),
         has_newcomers=bool((items >= catalogue.vocabulary.size).any()),
+        is_popular=is_popular,
+    )
+
+
+def _reranked_slate(shown: Reranked, catalogue: Catalogue, *, non_finite: bool, is_popular: bool) -> Slate:
+    return Slate(
+        item_ids=tuple(catalogue.decode(shown.columns)),
+        scores=tuple(shown.scores.tolist()),
+        propensities=tuple(shown.propensities.tolist()),
+        non_finite=non_finite,
+        has_newcomers=bool((shown.columns >= catalogue.vocabulary.size).any()),
         is_popular=is_popular,
     )

@@ -4,7 +4,7 @@ import hashlib
 import json
 from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -22,6 +22,7 @@ from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
 from recmodels.lineage import WarmStartConfig
 from recmodels.models import MODELS
+from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.config import RetrievalConfig
 
 
@@ -146,6 +147,7 @@ class Recipe(Config):
     trainer: TrainerConfig = TrainerConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    reranking: RerankingConfig = RerankingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
     refit: bool = False
@@ -250,7 +252,10 @@ def _explain(error: ValidationError) -> str:
 def _unknown_field(place: tuple[int | str, ...]) -> str:
     section: type[BaseModel] = Recipe
     for part in place[:-1]:
-        inner = section.model_fields[str(part)].annotation
+        if isinstance(part, int):
+            continue  # which of several sections of one kind
+        inner = section.model_fields[part].annotation
+        inner = next(iter(get_args(inner)), inner)
         assert isinstance(inner, type), f"{part} is not a section"
         section = inner
     known = sorted(section.model_fields)

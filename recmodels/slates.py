@@ -19,6 +19,8 @@ class Ask:
         surface: Leaves out items of other surfaces. Items without a surface belong to all, and a surface that no item
             has leaves out nothing, since it then tells of the visit rather than of the items.
         exclude: Ids to leave out for this user.
+        age: Years of who asks, for items that are restricted by age; None where that is not known.
+        seed: Of what re-ranking draws for this list, 0 to 2^63 - 1.
     """
 
     item_ids: Sequence[str]
@@ -26,6 +28,8 @@ class Ask:
     k: int
     surface: str | None = None
     exclude: Collection[str] = ()
+    age: float | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -74,7 +78,7 @@ class TraceStage:
 
     Attributes:
         name: ``catalogue``, ``retrieval``, ``filter seen``, ``filter excluded``, ``filter blocked``,
-            ``filter safety``, ``filter surface``, ``newcomers`` or ``ranking``.
+            ``filter safety``, ``filter surface``, ``newcomers``, ``ranking`` or ``re-rank`` with the name of a stage.
         kept: Items after the stage.
         removed: Items that the stage took away; an item that several filters refuse counts at the first.
         words: What the stage did, for a person.
@@ -92,8 +96,8 @@ class Rejected:
 
     Attributes:
         item_id: Raw id.
-        reason: ``seen``, ``excluded``, ``blocked``, ``safety``, ``surface``, or ``not retrieved`` where an approximate
-            index missed it.
+        reason: ``seen``, ``excluded``, ``blocked``, ``safety``, ``surface``, ``not retrieved`` where an approximate
+            index missed it, or ``re-ranked`` where another item took its place.
         score: The model's.
     """
 

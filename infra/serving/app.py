@@ -26,6 +26,7 @@ from infra.serving.warmup import RecordedHistories
 from infra.serving.watcher import View, Watcher
 from infra.shadows import ShadowStore
 from infra.takedowns import TakedownStore
+from recmodels.safety import SafetyPolicy
 
 
 def create_app(
@@ -37,6 +38,7 @@ def create_app(
     host: str = "127.0.0.1",
     limiter: RateLimiter | None = None,
     shared: SharedFigures | None = None,
+    safety: SafetyPolicy | None = None,
     clock: Callable[[], datetime] = utc_now,
 ) -> Edge:
     """Return the gateway.
@@ -49,6 +51,7 @@ def create_app(
         host: Address that the service listens on; decides which Host headers are answered.
         limiter: Decides whether a client sent too many requests; None for no limit.
         shared: Where the other workers' figures are; None where there is one process alone.
+        safety: Terms under which labelled items are shown; None shows all but those labelled ``blocked``.
         clock: Tells the time of answers and feedback.
     """
     events, histories, takedowns = EventStore(database), HistoryStore(database), TakedownStore(database)
@@ -60,7 +63,7 @@ def create_app(
     def publish(view: View) -> None:
         gateway.view = view
 
-    garage = Garage(bundles, RecordedHistories(events, histories).read)
+    garage = Garage(bundles, RecordedHistories(events, histories).read, safety=safety)
     watcher = Watcher(RolloutStore(database), takedowns, segments, garage=garage, publish=publish)
 
     @asynccontextmanager

@@ -7,8 +7,9 @@ from itertools import islice
 import numpy as np
 
 from recmodels.bundle import Bundle
-from recmodels.data.schema import SAFETY, SURFACE
+from recmodels.data.schema import SAFETY, SAFETY_LEVELS, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.safety import SafetyPolicy
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +27,18 @@ class PopularItems:
     by_surface: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "PopularItems":
-        """Order the catalogue of a bundle."""
+    def of(cls, bundle: Bundle, safety: SafetyPolicy | None = None) -> "PopularItems":
+        """Order the catalogue of a bundle.
+
+        Args:
+            bundle: Its items and their counts.
+            safety: Terms under which labelled items are shown; what not everybody may see everywhere is left out.
+        """
+        policy = safety or SafetyPolicy()
+        shown = dict(zip(SAFETY_LEVELS, policy.allowed(shows_restricted=policy.restricts_nobody), strict=True))
         counts = np.asarray(bundle.item_counts)[FIRST_ITEM:]
         order = np.argsort(-counts, kind="stable")
-        allowed = np.array([level != "blocked" for level in bundle.items[SAFETY].to_pylist()])
+        allowed = np.array([shown[level] for level in bundle.items[SAFETY].to_pylist()])
         order = order[allowed[order]]
         ids = bundle.vocabulary.ids[order].tolist()
         surfaces = bundle.items[SURFACE].take(order).to_pylist()

@@ -8,6 +8,7 @@ import math
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from infra.events import Outcome, OutcomeReceipt, ServedRequest, user_key
@@ -82,12 +83,14 @@ class Gateway:
         view, key = self.view, user_key(request.user, self._secret)
         arm, slot = view.lineup.slot_for(request.user)
         history, is_readable = self._history(request, key)
-        wish = Wish(request.k, request.surface, tuple(request.exclude))
+        request_id = _new_id(self._clock())
+        wish = Wish(request.k, request.surface, tuple(request.exclude), age=age_of(request), seed=seed_of(request_id))
         ranked = time.perf_counter()
         ranking = await make_ranking(slot, history, wish, view=view)
         ended = time.perf_counter()
         seconds = ended - began
-        served = self._served(request, ranking, key=key, arm=arm, serving=view.lineup.serving, seconds=seconds)
+        place = _Place(request_id, key, arm, view.lineup.serving)
+        served = self._served(request, ranking, place, seconds=seconds)
         self.log.record(served)
         self.instruments.latency.observe(seconds, arm)
         challenger = view.lineup.shadow
@@ -142,14 +145,19 @@ class Gateway:
             return UserHistory((), ()), False
 
     def _served(
-        self, request: RecommendRequest, ranking: Ranking, *, key: str, arm: Arm, serving: Serving, seconds: float
+        self,
+        request: RecommendRequest,
+        ranking: Ranking,
+        place: "_Place",
+        *,
+        seconds: float,
     ) -> ServedRequest:
-        now = self._clock()
+        arm, serving = place.arm, place.serving
         model = serving.challenger if arm is Arm.CANARY else serving.champion
         return ServedRequest(
-            request_id=f"{int(now.timestamp() * 1000):011x}-{secrets.token_hex(10)}",  # in order of time: a short index
-            timestamp=now,
-            user_key=key,
+            request_id=place.request_id,
+            timestamp=self._clock(),
+            user_key=place.user_key,
             surface=request.surface,
             model_version=str(model.version) if model else "",
             arm=arm,
@@ -171,6 +179,16 @@ class Gateway:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Where a request stands: its own id, the user's key and arm, and who serves."""
+
+    request_id: str
+    user_key: str
+    arm: Arm
+    serving: Serving
+
+
 def _response(served: ServedRequest, *, arm: Arm, digest: str, reason: str, is_unknown: bool) -> RecommendResponse:
     why: Why = "fallback" if served.is_fallback else "retrieval"
     rows = zip(served.item_ids, served.scores, served.propensities, strict=True)
@@ -188,6 +206,21 @@ def _response(served: ServedRequest, *, arm: Arm, digest: str, reason: str, is_u
         rollout_id=served.rollout_id,
         unknown_user=is_unknown,
     )
+
+
+def seed_of(request_id: str) -> int:
+    """Return the seed of what is drawn for a request, so that its list can be made once more."""
+    return int(request_id[-15:], 16)
+
+
+def age_of(request: RecommendRequest) -> float | None:
+    """Return the age that the request's context tells; one that is no number is not known."""
+    given = request.context.get("age")
+    return float(given) if isinstance(given, float | int) and not isinstance(given, bool) else None
+
+
+def _new_id(now: datetime) -> str:
+    return f"{int(now.timestamp() * 1000):011x}-{secrets.token_hex(10)}"  # in order of time: a short index
 
 
 def _outcome(event: FeedbackEvent, *, now: datetime) -> Outcome:

@@ -21,11 +21,15 @@ class Wish:
         k: How many items.
         surface: Where they are shown.
         exclude: Items that must not be in it.
+        age: Years of who asks; None where that is not known.
+        seed: Of what is drawn for it.
     """
 
     k: int
     surface: str
     exclude: tuple[str, ...] = ()
+    age: float | None = None
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,7 @@ async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, v
 
 def ask_of(history: UserHistory, wish: Wish) -> Ask:
     """Return what the model is asked."""
-    return Ask(history.item_ids, history.timestamps, wish.k, wish.surface, wish.exclude)
+    return Ask(history.item_ids, history.timestamps, wish.k, wish.surface, wish.exclude, age=wish.age, seed=wish.seed)
 
 
 def without_unsafe(slate: Slate, *, view: View, segment_version: int | None = None) -> Ranking:

@@ -21,7 +21,7 @@ Role = Literal["champion", "challenger"]
 Why = Literal["retrieval", "fallback"]
 Origin = Literal["event", "replay"]
 Scalar = Annotated[str, Meta(max_length=200)] | float | bool | None
-Safety = Literal["ok", "restricted", "blocked"]
+Safety = Literal["ok", "restricted", "blocked", "unlabelled"]
 
 _LATEST = 253_402_300_799_999_999  # the end of the year 9999, in microseconds since 1970
 
@@ -218,8 +218,9 @@ class NewItem(Struct, frozen=True, forbid_unknown_fields=True):
     text: Annotated[str, Meta(max_length=2000, pattern=r"^[^\x00]*$")] | None = None
     duration_seconds: Annotated[float, Meta(ge=0, le=1e7)] | None = None
     published_at: Annotated[datetime, Meta(tz=True)] | None = None
-    safety: Safety = "ok"
-    """`blocked` holds for every model, also for those that know the item."""
+    safety: Safety = "unlabelled"
+    """`blocked` holds for every model, also for those that know the item; `unlabelled` is shown unless the platform's
+    safety terms say otherwise."""
 
 
 class NewItemsRequest(Struct, frozen=True, forbid_unknown_fields=True):

@@ -26,6 +26,7 @@ from recmodels.bundle import Bundle, load_bundle
 from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.errors import EverfeedError
 from recmodels.ranker import Ranker
+from recmodels.safety import SafetyPolicy
 
 _log = logging.getLogger(__name__)
 
@@ -68,7 +69,9 @@ class LoadedModel:
         return self.batcher.executor
 
 
-def load_model(bundles: Path, digest: str, *, histories: Sequence[UserHistory] = ()) -> LoadedModel:
+def load_model(
+    bundles: Path, digest: str, *, histories: Sequence[UserHistory] = (), safety: SafetyPolicy | None = None
+) -> LoadedModel:
     """Load the bundle `digest` from the folder `bundles`, check it and rank for people.
 
     Raises:
@@ -76,7 +79,7 @@ def load_model(bundles: Path, digest: str, *, histories: Sequence[UserHistory] =
     """
     began = time.perf_counter()
     bundle = load_bundle(bundles, digest)
-    ranker, popular = Ranker(bundle), PopularItems.of(bundle)
+    ranker, popular = Ranker(bundle, safety), PopularItems.of(bundle, safety)
     warmth = warm_up(ranker, histories, popular=popular)
     give_back()
     return LoadedModel(
@@ -160,11 +163,19 @@ class Garage:
     Args:
         bundles: Folder of the bundles.
         histories: Returns the histories that a model is warmed up with.
+        safety: Terms under which labelled items are shown.
     """
 
-    def __init__(self, bundles: Path, histories: Callable[[], Sequence[UserHistory]] = tuple) -> None:
+    def __init__(
+        self,
+        bundles: Path,
+        histories: Callable[[], Sequence[UserHistory]] = tuple,
+        *,
+        safety: SafetyPolicy | None = None,
+    ) -> None:
         self._bundles = bundles
         self._histories = histories
+        self._safety = safety
         self._loaded: dict[str, LoadedModel] = {}
 
     def line_up(self, serving: Serving, *, previous: Lineup) -> Lineup:
@@ -186,7 +197,7 @@ class Garage:
         if known is not None:
             return Slot(reference, known, popular=known.popular)
         try:
-            loaded = load_model(self._bundles, reference.digest, histories=self._histories())
+            loaded = load_model(self._bundles, reference.digest, histories=self._histories(), safety=self._safety)
         except UnfitModelError as error:
             reason = error.reason if error.reason == "not_finite" else "not_loaded"
             slot = Slot(reference, None, str(error), reason, error.popular)

@@ -58,6 +58,7 @@ def main() -> int:
             user_secret=settings.user_secret(),
             host=settings.host,
             limiter=_limiter(settings, memory),
+            safety=settings.safety,
             shared=SharedFigures(memory, offset=limits.BYTES, place=place),
         )
         server = DrainingServer(

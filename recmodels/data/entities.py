@@ -6,7 +6,7 @@ import pyarrow.compute as pc
 
 from recmodels.data.columns import as_schema_column
 from recmodels.data.interactions import connect
-from recmodels.data.schema import ITEM_ID, ITEMS, SAFETY, SAFETY_LEVELS, USER_ID, USERS
+from recmodels.data.schema import ITEM_ID, ITEMS, SAFETY, UNLABELLED, USER_ID, USERS
 from recmodels.errors import DataError
 
 
@@ -19,7 +19,7 @@ def normalise_items(table: pa.Table | None, interactions: pa.Table, *, source: s
         source: Where the rows come from, for messages.
 
     Returns:
-        One row an item: of repeated ids the first; `safety` is ``ok`` where it is not given.
+        One row an item: of repeated ids the first; `safety` is ``unlabelled`` where it is not given.
 
     Raises:
         DataError: The id is missing, a column is unknown, or a value does not convert.
@@ -27,7 +27,7 @@ def normalise_items(table: pa.Table | None, interactions: pa.Table, *, source: s
     rows = pa.table({ITEM_ID: pa.array([], pa.string())}) if table is None else table
     known = _converted(rows, ITEMS, key=ITEM_ID, source=source)
     whole = _with_missing_ids(known, interactions[ITEM_ID], key=ITEM_ID)
-    safety = pc.fill_null(whole[SAFETY], SAFETY_LEVELS[0])
+    safety = pc.fill_null(whole[SAFETY], UNLABELLED)
     return whole.set_column(ITEMS.get_field_index(SAFETY), SAFETY, safety).cast(ITEMS)
 
 

@@ -59,7 +59,8 @@ QUARANTINED_AT = "quarantined_at"
 ROW = "row"
 
 SURFACES = ("video", "live", "search")
-SAFETY_LEVELS = ("ok", "restricted", "blocked")
+UNLABELLED = "unlabelled"
+SAFETY_LEVELS = ("ok", "restricted", "blocked", UNLABELLED)
 ORIGIN_EVENT = "event"
 ORIGIN_REPLAY = "replay"
 ORIGIN_SYNTHETIC = "synthetic"

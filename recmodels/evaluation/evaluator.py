@@ -20,6 +20,7 @@ from recmodels.evaluation.record import SLICE, Evaluation
 from recmodels.evaluation.slices import slices_of
 from recmodels.ranker import Ranker
 from recmodels.recipe import EvaluationConfig
+from recmodels.reranking.facts import creators_of, vectors_of
 
 __all__ = ["Evaluation", "Interval", "evaluate", "translate"]
 
@@ -73,6 +74,7 @@ def evaluate(
     counts = {k: metrics.count_recommended(ranked.lists, k=k, size=bundle.vocabulary.size) for k in config.top_ks}
     spread = {f"coverage_at_{k}": metrics.coverage(counts[k]) for k in counts}
     spread |= {f"gini_at_{k}": metrics.gini(counts[k]) for k in counts}
+    spread |= _creator_spread(counts, bundle)
     return Evaluation(
         metrics=_column_means(per_user) | spread,
         intervals=_intervals(per_user, config, seed),
@@ -170,7 +172,23 @@ def _marks(rows: Histories, size: int) -> NDArray[np.bool_]:
 def _variety(lists: NDArray[np.int32], bundle: Bundle, config: EvaluationConfig) -> dict[str, NDArray[np.float64]]:
     bits = metrics.category_bits(bundle.items[CATEGORY].to_pylist())
     values = {f"novelty_at_{k}": metrics.novelty(lists, bundle.item_counts, k=k) for k in config.top_ks}
-    return values | {f"diversity_at_{k}": metrics.diversity(lists, bits, k=k) for k in config.top_ks if k > 1}
+    values |= {f"diversity_at_{k}": metrics.diversity(lists, bits, k=k) for k in config.top_ks if k > 1}
+    vectors = vectors_of(bundle)
+    if vectors is None:
+        return values
+    return values | {f"distance_at_{k}": metrics.distance(lists, vectors, k=k) for k in config.top_ks if k > 1}
+
+
+def _creator_spread(counts: Mapping[int, NDArray[np.int64]], bundle: Bundle) -> dict[str, float]:
+    """Return how unevenly creators were shown; nothing where the data name none."""
+    creators = creators_of(bundle)
+    num_creators = int(creators.max(initial=-1)) + 1
+    if num_creators == 0:
+        return {}
+    return {
+        f"creator_gini_at_{k}": metrics.gini(metrics.count_creators(shown, creators, num_creators=num_creators))
+        for k, shown in counts.items()
+    }
 
 
 def _slice_table(

@@ -176,6 +176,22 @@ def _variety(candidate: "Evaluation", champion: "Evaluation | None", config: Gat
     if config.maximum_gini is not None:
         value = _value(candidate.metrics, gini, whose="candidate")
         yield _at_most("gini_ceiling", value, config.maximum_gini, what=gini, advice=advice)
+    yield from _lists(candidate, config)
+
+
+def _lists(candidate: "Evaluation", config: GateConfig) -> Iterator[GateCheck]:
+    """Judge what re-ranking is for, where the recipe asks for it."""
+    advice = "Raise the strength of a re-ranking stage, or lower what the gate asks for."
+    floors = {"diversity": config.minimum_diversity, "distance": config.minimum_distance}
+    for kind, floor in floors.items():
+        if floor is not None:
+            name = f"{kind}_at_{config.coverage_at}"
+            value = _value(candidate.metrics, name, whose="candidate")
+            yield _at_least(f"{kind}_floor", value, floor, what=name, advice=advice)
+    if config.maximum_creator_gini is not None:
+        name = f"creator_gini_at_{config.coverage_at}"
+        value = _value(candidate.metrics, name, whose="candidate")
+        yield _at_most("creator_gini_ceiling", value, config.maximum_creator_gini, what=name, advice=advice)
 
 
 def _against_champion(comparison: "Comparison", config: GateConfig) -> Iterator[GateCheck]:

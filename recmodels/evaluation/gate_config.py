@@ -28,8 +28,15 @@ class GateConfig(BaseModel):
     """Smallest coverage as a share of the champion's."""
     maximum_gini: float | None = Field(None, ge=0, le=1)
     """Largest Gini coefficient of how often items are shown; not checked when absent."""
+    minimum_diversity: float | None = Field(None, ge=0, le=1)
+    """Smallest mean share of the pairs in a list that have no category in common; not checked when absent."""
+    minimum_distance: float | None = Field(None, ge=0, le=2)
+    """Smallest mean distance, 1 - cosine of the item vectors, of the pairs in a list; not checked when absent, and
+    an error for a model without item vectors."""
+    maximum_creator_gini: float | None = Field(None, ge=0, le=1)
+    """Largest Gini coefficient of how often creators are shown; not checked when absent."""
     coverage_at: int = Field(10, ge=1)
-    """List length at which coverage and the Gini coefficient are read."""
+    """List length at which coverage, diversity, distance and the Gini coefficients are read."""
     slice_kinds: tuple[str, ...] = ("user",)
     """Kinds of slices in which a significant fall refuses: `user`, `surface`, `item`. The others are only reported:
     head and tail items trade against each other, and among many surfaces a better model nearly always loses one."""

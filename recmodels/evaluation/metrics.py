@@ -14,6 +14,7 @@ from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING, UNKNOWN
 
 _PAIRS_AT_ONCE = 2_000_000
+_NUMBERS_AT_ONCE = 4_000_000
 _WORD_BITS = 64
 
 
@@ -188,6 +189,44 @@ def diversity(lists: NDArray[np.int32], categories: NDArray[np.uint64], *, k: in
     step = max(1, _PAIRS_AT_ONCE // (k * k))
     parts = [_chunk_diversity(lists[start : start + step, :k], categories) for start in range(0, len(lists), step)]
     return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def distance(lists: NDArray[np.int32], vectors: NDArray[np.float32], *, k: int) -> NDArray[np.float64]:
+    """Return the mean of 1 - cosine over the pairs in the first k slots, ``(Q,)``; NaN where there is no pair.
+
+    Args:
+        lists: ``(Q, K)`` item indices.
+        vectors: ``(V, D)`` of the items; one of length 0 is not judged.
+        k: Slots.
+
+    Source: Ziegler et al. 2005, intra-list similarity. The sum over the pairs is told from the length of the sum of
+    the unit vectors: ``|sum u|^2 = n + 2 sum of the pairs' cosines``.
+    """
+    lengths = np.linalg.norm(vectors, axis=1)
+    step = max(1, _NUMBERS_AT_ONCE // (k * vectors.shape[1]))
+    parts = []
+    for start in range(0, len(lists), step):
+        shown = lists[start : start + step, :k]
+        weights = np.where((shown >= FIRST_ITEM) & (lengths[shown] > 0), 1 / np.maximum(lengths[shown], 1e-30), 0.0)
+        sums = np.einsum("qk,qkd->qd", weights, vectors[shown].astype(np.float64))
+        counts = (weights > 0).sum(axis=1)
+        pairs = counts * (counts - 1) / 2
+        cosines = (np.einsum("qd,qd->q", sums, sums) - counts) / 2
+        parts.append(np.where(pairs > 0, 1 - cosines / np.maximum(pairs, 1), np.nan))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def count_creators(counts: NDArray[np.int64], creators: NDArray[np.int32], *, num_creators: int) -> NDArray[np.int64]:
+    """Return how often each creator was shown, in the form that `gini` reads.
+
+    Args:
+        counts: ``(V,)`` how often each item was shown.
+        creators: ``(V,)`` number of each item's creator, -1 for none.
+        num_creators: How many there are.
+    """
+    known = creators >= 0
+    shown = np.bincount(creators[known], weights=counts[known], minlength=num_creators).astype(np.int64)
+    return np.concatenate([np.zeros(FIRST_ITEM, dtype=np.int64), shown])
 
 
 def category_bits(categories: Sequence[str | None], *, separator: str = "|") -> NDArray[np.uint64]:

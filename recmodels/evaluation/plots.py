@@ -1,4 +1,4 @@
-"""The pictures of a run (how it learned, what lists of each length find, how popular its items are) and of a contest.
+"""The pictures of a run (how it learned, what lists find, how popular they are, what re-ranking trades) and a contest.
 
 Matplotlib is imported inside the functions, since it costs most of a second and serving never draws.
 """
@@ -14,6 +14,7 @@ from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.evaluation.comparison import BETTER, NOT_DISTINGUISHABLE, WORSE, Comparison
 from recmodels.evaluation.contest import Contest
 from recmodels.evaluation.record import Evaluation
+from recmodels.evaluation.trade_offs import MEASURES, RELEVANCE, TradeOff
 
 _INCHES = (6.4, 4.0)
 _DOTS_PER_INCH = 120
@@ -93,6 +94,33 @@ def popularity_of_recommended(evaluation: Evaluation, item_counts: NDArray[np.in
     axes.set_xlim(0, 1)
     axes.set_ylim(0, 1.02)
     axes.legend(loc="lower right")
+    _save(figure, path)
+
+
+def trade_offs(curves: Mapping[str, Sequence[TradeOff]], path: Path) -> None:
+    """Draw relevance against distance, coverage and the Gini coefficients by strength, one line a curve, into a PNG.
+
+    Each point bears its strength; a measure that a data set does not have leaves its panel empty.
+
+    Args:
+        curves: Points by the name to show, each in order of strength.
+        path: The file to write.
+    """
+    figure, axes = _figure("", "")
+    figure.set_size_inches(2 * _INCHES[0], 2 * _INCHES[1])
+    panels = [axes, *(figure.add_subplot(2, 2, number) for number in (2, 3, 4))]
+    axes.set_subplotspec(panels[1].get_subplotspec().get_gridspec()[0, 0])
+    for panel, (measure, words) in zip(panels, MEASURES.items(), strict=True):
+        for name, points in curves.items():
+            drawn = [point for point in points if measure in point.metrics]
+            values = [point.metrics[measure] for point in drawn]
+            panel.plot([point.metrics[RELEVANCE] for point in drawn], values, marker="o", label=name)
+            for point, value in zip(drawn, values, strict=True):
+                panel.annotate(f"{point.strength:g}", (point.metrics[RELEVANCE], value), fontsize=7)
+        panel.set_xlabel("ndcg at 10")
+        panel.set_ylabel(words)
+        panel.grid(visible=True, alpha=0.3)
+    axes.legend()
     _save(figure, path)
 
 

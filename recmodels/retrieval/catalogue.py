@@ -14,9 +14,10 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recmodels.bundle import Bundle
-from recmodels.data.schema import SAFETY, SURFACE
+from recmodels.data.schema import SAFETY, SAFETY_LEVELS, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN, Vocabulary
 from recmodels.retrieval.newcomers import Newcomers
+from recmodels.safety import BLOCKED, NO_LABEL, SafetyPolicy
 
 HIDDEN = np.int32(-(2**30))
 """Whole-numbered score of what must not be shown, below every other."""
@@ -58,40 +59,41 @@ class Catalogue:
     Attributes:
         vocabulary: Of the bundle; V entries.
         newcomers: The items of the columns from V on; None for none.
-        is_safe: (W,) False for items whose `safety` is ``blocked``, and for the two special entries.
+        labels: (W,) int8 number of each item's safety label, see `recmodels.safety`; the two special entries count as
+            blocked.
         surface_of: (W,) int32 number of each item's surface, -1 for an item that belongs to all.
         surfaces: Number of each surface that some item has.
+        policy: Terms under which labelled items are shown.
     """
 
     vocabulary: Vocabulary
     newcomers: Newcomers | None
-    is_safe: NDArray[np.bool_]
+    labels: NDArray[np.int8]
     surface_of: NDArray[np.int32]
     surfaces: dict[str, int]
-    _shelves: dict[tuple[str | None, frozenset[str]], Shelf] = field(default_factory=dict, repr=False)
+    policy: SafetyPolicy
+    _shelves: dict[tuple[str | None, frozenset[str], bool], Shelf] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def of(cls, bundle: Bundle) -> "Catalogue":
+    def of(cls, bundle: Bundle, policy: SafetyPolicy | None = None) -> "Catalogue":
         """Return the bundle's own items."""
         surfaces: dict[str, int] = {}
         surface_of = np.full(bundle.vocabulary.size, _ANY_SURFACE, dtype=np.int32)
         surface_of[FIRST_ITEM:] = _numbered(bundle.items, surfaces)
-        is_safe = np.concatenate([np.zeros(FIRST_ITEM, np.bool_), _safe(bundle.items)])
-        return cls(bundle.vocabulary, None, is_safe, surface_of, surfaces)
+        labels = np.concatenate([np.full(FIRST_ITEM, BLOCKED, np.int8), _labels(bundle.items)])
+        return cls(bundle.vocabulary, None, labels, surface_of, surfaces, policy or SafetyPolicy())
 
     def joined_by(self, newcomers: Newcomers) -> "Catalogue":
         """Return this catalogue with newcomers after its own items."""
         surfaces = dict(self.surfaces)
         surface_of = np.concatenate([self.surface_of, _numbered(newcomers.items, surfaces)])
-        is_safe = np.concatenate([self.is_safe, _safe(newcomers.items)])
-        return replace(
-            self, newcomers=newcomers, is_safe=is_safe, surface_of=surface_of, surfaces=surfaces, _shelves={}
-        )
+        labels = np.concatenate([self.labels, _labels(newcomers.items)])
+        return replace(self, newcomers=newcomers, labels=labels, surface_of=surface_of, surfaces=surfaces, _shelves={})
 
     @property
     def size(self) -> int:
         """W: columns, the two special ones included."""
-        return len(self.is_safe)
+        return len(self.labels)
 
     def encode(self, item_ids: Sequence[str]) -> NDArray[np.int32]:
         """Return the column of each id; an unknown id becomes 1."""
@@ -121,18 +123,24 @@ class Catalogue:
         fits: NDArray[np.bool_] = (self.surface_of == number) | (self.surface_of == _ANY_SURFACE)
         return fits
 
-    def shelf(self, surface: str | None, blocked: Collection[str]) -> Shelf:
+    def safe_for(self, surface: str | None, age: float | None) -> NDArray[np.bool_]:
+        """Return which columns the safety labels allow somebody of an age on a surface, (W,)."""
+        return self._safe(shows_restricted=self.policy.shows_restricted(surface, age))
+
+    def shelf(self, surface: str | None, blocked: Collection[str], age: float | None = None) -> Shelf:
         """Return what may be shown on a surface.
 
         Args:
             surface: None for every surface.
             blocked: Ids taken down; a frozenset that is given again costs nothing.
+            age: Years of who asks; None where that is not known.
         """
         taken_down = blocked if isinstance(blocked, frozenset) else frozenset(blocked)
-        key = (surface if surface in self.surfaces else None, taken_down)
+        shows_restricted = self.policy.shows_restricted(surface, age)
+        key = (surface if surface in self.surfaces else None, taken_down, shows_restricted)
         shelf = self._shelves.get(key)
         if shelf is None:
-            may_show = self.is_safe & self.fits(surface)
+            may_show = self._safe(shows_restricted=shows_restricted) & self.fits(surface)
             may_show[self.encode(list(taken_down))] = False
             shelf = Shelf(np.where(may_show, np.float32(0), np.float32(-np.inf)))
             if len(self._shelves) >= _MOST_SHELVES:
@@ -140,10 +148,16 @@ class Catalogue:
             self._shelves[key] = shelf
         return shelf
 
+    def _safe(self, *, shows_restricted: bool) -> NDArray[np.bool_]:
+        is_safe: NDArray[np.bool_] = np.array(self.policy.allowed(shows_restricted=shows_restricted))[self.labels]
+        return is_safe
 
-def _safe(items: pa.Table) -> NDArray[np.bool_]:
-    is_safe: NDArray[np.bool_] = pc.not_equal(items[SAFETY], "blocked").to_numpy()
-    return is_safe
+
+def _labels(items: pa.Table) -> NDArray[np.int8]:
+    """Return the number of each item's safety label; one that is missing or not known counts as no label."""
+    numbers = pc.index_in(items[SAFETY], value_set=pa.array(SAFETY_LEVELS, pa.string()))
+    labels: NDArray[np.int8] = pc.fill_null(numbers, NO_LABEL).to_numpy().astype(np.int8)
+    return labels
 
 
 def _numbered(items: pa.Table, surfaces: dict[str, int]) -> NDArray[np.int32]:

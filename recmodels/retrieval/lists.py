@@ -1,6 +1,6 @@
 """Lists for a batch of wishes: by the quickest search that the bundle has, and in doubt from every item's score."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,12 +45,20 @@ class Lists:
 
     def make(self, wish: Wish, newcomers: NewcomerScores | None) -> TopK:
         """Return the lists of a wish, with one encoding of all histories."""
-        queries = self._queries(wish.histories)
-        top = self.search(wish, queries)
+        return self.make_all([wish], newcomers)[0]
+
+    def make_all(self, wishes: Sequence[Wish], newcomers: NewcomerScores | None) -> list[TopK]:
+        """Return the lists of several wishes of the same histories, with one encoding and one search a wish."""
+        histories = wishes[0].histories
+        queries = self._queries(histories)
+        tops = [self.search(wish, queries) for wish in wishes]
         if newcomers is None:
-            return top
-        scores = newcomers.of(wish.histories, queries)
-        return compete(top, scores, wish, start=self._bundle.vocabulary.size)
+            return tops
+        start = self._bundle.vocabulary.size
+        return [
+            compete(top, newcomers.of(histories, queries), wish, start=start)
+            for top, wish in zip(tops, wishes, strict=True)
+        ]
 
     def search(self, wish: Wish, queries: NDArray[np.float32] | None) -> TopK:
         """Return the lists of known items, a part of the rows at a time.

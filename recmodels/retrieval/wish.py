@@ -117,7 +117,7 @@ def read_asks(asks: Sequence[Ask], catalogue: Catalogue, *, blocked: Collection[
     shelves: dict[int, tuple[int, Shelf]] = {}
     shelf_of = np.zeros(len(asks), dtype=np.intp)
     for row, ask in enumerate(asks):
-        shelf = catalogue.shelf(ask.surface, blocked)
+        shelf = catalogue.shelf(ask.surface, blocked, ask.age)
         shelf_of[row] = shelves.setdefault(id(shelf), (len(shelves), shelf))[0]
     left_out = [*chain.from_iterable(ask.exclude for ask in asks)]
     if not remove_seen:

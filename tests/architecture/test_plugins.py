@@ -11,9 +11,10 @@ from monitoring.expectations import SUITES
 from recmodels.data.sources import SOURCES
 from recmodels.models import MODELS
 from recmodels.registry import Registry
+from recmodels.reranking import STAGES
 from tests.architecture.sources import ROOT, dotted, modules
 
-REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, SUITES, CHECKS, CHANNELS, ANALYSES)
+REGISTRIES: tuple[Registry, ...] = (SOURCES, MODELS, STAGES, SUITES, CHECKS, CHANNELS, ANALYSES)
 
 
 @pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.package)

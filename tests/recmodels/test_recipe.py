@@ -134,7 +134,7 @@ def test_overrides_apply_in_order_when_several_are_given(recipe):
         ("=3", "is not of the form path=value"),
         (
             "training.epochs=3",
-            r"has no section 'training'\. Sections: data, evaluation, gate, model, retrieval, split, trainer",
+            r"has no section 'training'\. Sections: data, evaluation, gate, model, reranking, retrieval, split",
         ),
         ("name.first=3", "has no section 'name'"),
         ("trainer.epoch=3", r"trainer\.epoch: no such field\. Did you mean 'epochs'"),

@@ -15,7 +15,7 @@ def test_every_item_of_the_interactions_gets_a_row_when_none_is_described() -> N
     items = normalise_items(None, EVENTS, source="test")
     assert items.schema.equals(ITEMS)
     assert items["item_id"].to_pylist() == ["a", "b"]
-    assert items["safety"].to_pylist() == ["ok", "ok"]
+    assert items["safety"].to_pylist() == ["unlabelled", "unlabelled"]
 
 
 def test_described_items_come_first_and_absent_ones_are_added() -> None:

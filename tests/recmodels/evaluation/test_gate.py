@@ -257,3 +257,21 @@ def test_forgetting_refuses_when_the_whole_interval_is_beyond_the_margin(candida
 def test_forgetting_is_not_asked_when_nothing_was_gone_on_from(candidate):
     decision = judge(candidate, champion=candidate, comparison=EVEN)
     assert "forgetting" not in [check.name for check in decision.checks]
+
+
+@pytest.mark.parametrize(
+    ("field", "metric", "value", "refused_by"),
+    [
+        ("minimum_diversity", "diversity_at_10", 0.5, "diversity_floor"),
+        ("minimum_distance", "distance_at_10", 0.5, "distance_floor"),
+        ("maximum_creator_gini", "creator_gini_at_10", 0.5, "creator_gini_ceiling"),
+    ],
+)
+def test_what_re_ranking_is_for_is_judged_when_the_configuration_asks(candidate, field, metric, value, refused_by):
+    measured = replace(candidate, metrics=candidate.metrics | {metric: value})
+    beyond = 0.4 if field.startswith("maximum") else 0.6
+    assert judge(measured, config=GateConfig(**{field: value})).passed
+    assert judge(measured, config=GateConfig(**{field: beyond})).refused_by == (refused_by,)
+    lacking = replace(candidate, metrics={name: one for name, one in candidate.metrics.items() if name != metric})
+    with pytest.raises(ValueError, match=f"the gate reads '{metric}', which the candidate lacks"):
+        judge(lacking, config=GateConfig(**{field: value}))

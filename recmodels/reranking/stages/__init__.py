@@ -1,0 +1,1 @@
+"""The stages: each module of this folder is one, called by its file's name."""
