@@ -1,1 +1,1 @@
-"""The second stage: a hundred candidates of one request, judged by everything that is known when they are shown."""
+"""The second stage: what is known of 100 candidates, and one order of them."""
