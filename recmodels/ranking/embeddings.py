@@ -13,7 +13,7 @@ from recmodels.layers.item_table import ItemTable
 from recmodels.ranking.examples import FeatureSpec
 from recmodels.ranking.inputs import Inputs
 
-_SPREAD = 0.05
+_SPREAD = 0.1
 """Of a vector at first."""
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from recmodels.errors import TrainingError
 from recmodels.layers.parallel import ParallelLinear
 from recmodels.layers.target_attention import TargetAttention
 from recmodels.multi_task import SHARING
@@ -86,7 +87,7 @@ class RankingNetwork(nn.Module):
         known = np.isfinite(train.watch_seconds)
         if self.watch_head is not None:
             if not known.any():
-                raise ValueError("watch_seconds is known of no training row. Set watch_time to null.")
+                raise TrainingError("watch_seconds is known of no training row. Set watch_time to null.")
             self.watch_head.fit(train.watch_seconds[known].clip(min=0), train.duration_seconds[known])
 
     def forward(self, inputs: Inputs) -> Raw:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.numpy import load_file, save_file
 
@@ -126,12 +127,12 @@ class RankingScorer:
         """
         try:
             arrays = load_file(folder / _ARRAYS)
-            spec = _spec(json.loads((folder / _SPEC).read_bytes()))
+            spec = _read_spec(folder / _SPEC)
             _check(arrays, spec)
             calibration = Calibration(arrays.pop("curves"))
             scorer = cls(spec, (folder / _GRAPH).read_bytes(), arrays, calibration)
             scorer._try_out()
-        except (*GRAPH_ERRORS, OSError, SafetensorError, KeyError, TypeError, ValueError) as error:
+        except (*GRAPH_ERRORS, OSError, SafetensorError, KeyError, ValueError) as error:
             raise BundleError(f"the ranker cannot be read: {error}. Build the bundle again.") from error
         return scorer
 
@@ -171,8 +172,11 @@ def _check(arrays: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:
         check_finite(array, file=_ARRAYS, name=name)
 
 
-def _spec(values: dict[str, object]) -> FeatureSpec:
-    return FeatureSpec(**{name: tuple(v) if isinstance(v, list) else v for name, v in values.items()})  # type: ignore[arg-type]
+def _read_spec(path: Path) -> FeatureSpec:
+    try:
+        return TypeAdapter(FeatureSpec).validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise ValueError(f"{path.name}: {error.error_count()} fields are not those of a spec: {error}") from error
 
 
 def _columns(spec: FeatureSpec) -> str:

@@ -11,7 +11,6 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from recmodels.data.batches import length_buckets
 from recmodels.errors import TrainingError
 from recmodels.ranking.config import NetworkConfig
 from recmodels.ranking.examples import Examples
@@ -143,7 +142,6 @@ class _Loop:
         self._network, self._train, self._config, self._seed = network, train, trainer, seed
         self._device = network.embeddings.offsets.device
         self._is_bfloat16 = trainer.precision == "bfloat16" and is_bfloat16(trainer.precision, self._device)
-        self._lengths = train.histories.lengths
         steps = trainer.epochs * -(-len(train) // trainer.batch_size)
         self._average = averaged(network, trainer.averaging) if trainer.averaging else None
         self.judged = network if self._average is None else cast("RankingNetwork", self._average.module)
@@ -152,7 +150,9 @@ class _Loop:
     def epoch(self, number: int) -> float:
         """Take one step a batch and return the mean loss."""
         rng = seed_epoch(self._seed, number)
-        batches = length_buckets(self._lengths, batch_size=self._config.batch_size, rng=rng)
+        order, size = rng.permutation(len(self._train)), self._config.batch_size
+        # not by length of history, as sequence models are: batches of alike people make poor steps
+        batches = [order[start : start + size] for start in range(0, len(order), size)]
         self._network.train()
         total = 0.0
         for done, rows in enumerate(batches, start=1):

@@ -37,7 +37,7 @@ class WatchHead(WatchTimeHead):
         self.register_buffer("base", torch.zeros(()))
 
     def fit(self, watch: NDArray[np.float32], duration: NDArray[np.float32]) -> None:
-        """Take the bounds and the means between them; of equal bounds all but one add nothing."""
+        """Take the bounds and the means between them; where no row lies between two, the lower bound."""
         count = self.outputs
         bounds = np.quantile(watch, np.arange(count) / count).astype(np.float32)
         parts = np.searchsorted(bounds, watch, side="left")  # how many bounds lie below

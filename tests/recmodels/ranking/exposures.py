@@ -24,18 +24,18 @@ SECOND = 1_000_000
 def exposures(count: int, *, seed: int = 0, spec: FeatureSpec = SPEC) -> Examples:
     """Return `count` exposures; item i is of topic (i - 2) % 6, and a person's history is of their favourite topic."""
     rng = np.random.default_rng(seed)
-    items = rng.integers(FIRST_ITEM, spec.num_items, count).astype(np.int32)
-    topics = (items - FIRST_ITEM) % TOPICS
-    favourites = rng.integers(0, TOPICS, count)
+    favourites, others = rng.integers(0, TOPICS, (2, count))
+    topics = np.where(rng.random(count) < 0.5, favourites, others)
+    items = (FIRST_ITEM + topics + TOPICS * rng.integers(0, 10, count)).astype(np.int32)
     lengths = rng.integers(0, spec.max_history + 1, count)
     rows = [
         (FIRST_ITEM + f + TOPICS * rng.integers(0, 10, n)).tolist() for f, n in zip(favourites, lengths, strict=True)
     ]
     surfaces = rng.integers(1, len(spec.surfaces), count).astype(np.int32)
     quality = rng.normal(size=count)
-    wanted = rng.integers(0, TOPICS, count)
+    wanted = np.where(rng.random(count) < 0.5, topics, others)
     is_liked_topic = np.where(surfaces == 3, topics == wanted, (topics == favourites) & (lengths > 0))
-    odds = 3.0 * is_liked_topic + 0.8 * quality * np.where(surfaces == 2, -1, 1) - 1.5
+    odds = 4.0 * is_liked_topic + 0.8 * quality * np.where(surfaces == 2, -1, 1) - 2
     clicked = rng.random(count) < 1 / (1 + np.exp(-odds))
     duration = np.exp(rng.normal(3, 0.7, count))
     watch = clicked * duration * rng.beta(2, 2, count)
