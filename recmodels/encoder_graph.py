@@ -1,9 +1,10 @@
-"""What an encoder's ONNX graph may be: checked before ONNX Runtime sees it, since a graph can name files to read.
+"""What an ONNX graph of ours may be: checked before ONNX Runtime sees it, since a graph can name files to read.
 
-One that is accepted takes the vectors of a history and answers one vector, in standard operators alone.
+One that is accepted has the inputs and outputs that are expected and needs standard operators alone. An encoder's takes
+the vectors of a history and answers one vector.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import onnx
@@ -15,11 +16,14 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
 VECTORS, IS_ITEM, TIMES, QUERY = "vectors", "is_item", "times", "query"
 
+Shapes = Mapping[str, tuple[int, int]]
+"""Type (of `TensorProto`) and number of dimensions of each input or output, in no particular order."""
+
 _STANDARD = ("", "ai.onnx")
 _INPUTS = {VECTORS: (TensorProto.FLOAT, 3), IS_ITEM: (TensorProto.BOOL, 2)}
 _TIMED_INPUTS = _INPUTS | {TIMES: (TensorProto.INT64, 2)}
 _OUTPUTS = {QUERY: (TensorProto.FLOAT, 2)}
-_ERRORS = (
+GRAPH_ERRORS = (
     ort_errors.EPFail,
     ort_errors.Fail,
     ort_errors.InvalidArgument,
@@ -39,15 +43,9 @@ class Encoder:
     """
 
     def __init__(self, graph: bytes) -> None:
-        _check(graph)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except _ERRORS as error:
-            raise ValueError(f"ONNX Runtime refuses the graph: {error}") from error
+        model = _parsed(graph)
+        _check(model, _TIMED_INPUTS if any(value.name == TIMES for value in model.graph.input) else _INPUTS, _OUTPUTS)
+        self._session = _session(graph)
         self._uses_time = any(value.name == TIMES for value in self._session.get_inputs())
 
     @property
@@ -84,7 +82,7 @@ class Encoder:
             times = np.arange(2 * length).reshape(2, length) if self.uses_time else None
             try:
                 queries = self.run(vectors, is_item, times)
-            except _ERRORS as error:
+            except GRAPH_ERRORS as error:
                 raise ValueError(f"a history of {length} items cannot be encoded: {error}") from error
             if queries.shape != (2, embedding_dim) or not np.isfinite(queries).all():
                 raise ValueError(
@@ -93,22 +91,46 @@ class Encoder:
                 )
 
 
-def _check(graph: bytes) -> None:
-    """Refuse what is no graph of ours.
+def checked_session(graph: bytes, *, inputs: Shapes, outputs: Shapes) -> ort.InferenceSession:
+    """Return an accepted graph, compiled for one thread.
+
+    Args:
+        graph: Bytes of an ONNX model.
+        inputs: What it must take.
+        outputs: What it must answer.
 
     Raises:
         ValueError: It is not ONNX, has other inputs or outputs, refers to files, or needs operators of others.
     """
+    _check(_parsed(graph), inputs, outputs)
+    return _session(graph)
+
+
+def _session(graph: bytes) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        model = onnx.load_model_from_string(graph)
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except GRAPH_ERRORS as error:
+        raise ValueError(f"ONNX Runtime refuses the graph: {error}") from error
+
+
+def _parsed(graph: bytes) -> onnx.ModelProto:
+    try:
+        return onnx.load_model_from_string(graph)
     except DecodeError as error:
         raise ValueError(f"this is not an ONNX model ({error})") from error
-    inputs = _TIMED_INPUTS if any(value.name == TIMES for value in model.graph.input) else _INPUTS
-    for names, found in ((inputs, model.graph.input), (_OUTPUTS, model.graph.output)):
+
+
+def _check(model: onnx.ModelProto, inputs: Shapes, outputs: Shapes) -> None:
+    """Refuse what is no graph of ours."""
+    for names, found in ((inputs, model.graph.input), (outputs, model.graph.output)):
         kinds = {
             value.name: (value.type.tensor_type.elem_type, len(value.type.tensor_type.shape.dim)) for value in found
         }
-        if kinds != names:
+        if kinds != dict(names):
             raise ValueError(f"the graph has {_words(kinds)} where {_words(names)} is expected")
     domains = {entry.domain for entry in model.opset_import}
     domains |= {node.domain for graph_ in _graphs(model.graph) for node in graph_.node}
@@ -140,7 +162,7 @@ def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
             yield from (tensor.values, tensor.indices)
 
 
-def _words(kinds: dict[str, tuple[int, int]]) -> str:
+def _words(kinds: Shapes) -> str:
     return ", ".join(
         f"{name} ({TensorProto.DataType.Name(kind)} of {rank} dimensions)" for name, (kind, rank) in kinds.items()
     )

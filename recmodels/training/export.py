@@ -61,7 +61,7 @@ def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: 
     names = _INPUTS[: len(example)]
     any_size = torch.export.Dim.DYNAMIC
     torch.ops.aten.gru.input._dispatch_cache.clear()  # torch 2.13 leaves a kernel of one fixed length there
-    with torch.no_grad(), _quiet():
+    with torch.no_grad(), quiet_exporter():
         program = torch.onnx.export(
             module,
             tuple(example),
@@ -73,7 +73,7 @@ def export_encoder(encoder: SequenceEncoder, *, embedding_dim: int, max_length: 
             verbose=False,
         )
     assert program is not None, "the exporter returns a program when it is given no file"
-    graph = _stripped(program.model_proto)
+    graph = stripped(program.model_proto)
     check_graph(graph, encoder, embedding_dim=embedding_dim, max_length=max_length)
     return graph
 
@@ -110,7 +110,7 @@ def _on_cpu(encoder: SequenceEncoder) -> _LastPosition:
     return module(copy.deepcopy(encoder).cpu()).eval()
 
 
-def _stripped(model: onnx.ModelProto) -> bytes:
+def stripped(model: onnx.ModelProto) -> bytes:
     """Return the bytes without what tells of the machine: stack traces hold absolute paths, shapes arbitrary names."""
     graph = model.graph
     del graph.value_info[:]
@@ -127,7 +127,7 @@ def _stripped(model: onnx.ModelProto) -> bytes:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet_exporter() -> Iterator[None]:
     """Silence what the exporter of torch 2.13 says about itself; remove each line when a newer one no longer does."""
     registration = logging.getLogger("torch.onnx._internal.exporter._registration")
     level = registration.level

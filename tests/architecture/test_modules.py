@@ -13,7 +13,11 @@ TOP_LEVEL = {
 }
 LATE = {"great_expectations", "evidently", "matplotlib", "optuna", "implicit", "sentence_transformers"}
 """Libraries that cost seconds and hundreds of MB, or a display, to import: only inside the functions that use them."""
-TORCH_HOMES = ("recmodels/encoders/", "recmodels/layers/", "recmodels/models/", "recmodels/training/")
+TORCH_HOMES = (
+    *("recmodels/encoders/", "recmodels/layers/", "recmodels/models/", "recmodels/training/"),
+    *("recmodels/rankers/", "recmodels/multi_task/", "recmodels/scenarios/", "recmodels/watch_time/"),
+    *(f"recmodels/ranking/{name}.py" for name in ("embeddings", "network", "training", "export")),
+)
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
 ENVIRONMENT = {

@@ -23,6 +23,7 @@ IN_A_SERVICE = ("torch", "prefect", "mlflow", "great_expectations", "evidently",
         ("flows.monitor", ("torch", "great_expectations", "evidently", "matplotlib")),
         ("recmodels.recipe", (*HEAVY, "sqlalchemy")),
         ("recmodels.ranker", ("torch",)),
+        ("recmodels.ranking.scorer", IN_A_SERVICE),
     ],
 )
 def test_a_process_does_without_heavy_libraries_when_it_starts(module: str, forbidden: tuple[str, ...]) -> None:
