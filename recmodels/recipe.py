@@ -132,6 +132,9 @@ class EvaluationConfig(Config):
     """Lengths of the lists that are judged."""
     remove_seen: bool = True
     """Items of the history are not recommended again."""
+    user_groups: tuple[str, ...] = ()
+    """Attribute columns of the users table whose groups are compared: named on purpose, since they say who people are.
+    """
     bootstrap_samples: int = Field(1000, ge=100)
     confidence: float = Field(0.95, gt=0.5, lt=1)
 
