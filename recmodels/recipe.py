@@ -51,6 +51,9 @@ class DataConfig(Config):
     """Smallest value of `rating` or `watch_seconds` that counts as positive."""
     minimum_item_interactions: int = Field(1, ge=1)
     """Items with fewer positive training interactions are left out of the catalogue."""
+    maximum_repeats: int = Field(3, ge=1)
+    """Of one user's positive training interactions with one item, the latest so many are learned from: nobody makes an
+    item popular alone. What a model is asked and judged on is left as it is."""
 
 
 class SplitConfig(Config):
