@@ -8,6 +8,8 @@ from recmodels.evaluation.bootstrap import Interval
 
 OWN_METRICS: Final = ("popularity_lift", "calibration_kl", "creator_gini", "exposure_", "gap_")
 """How the metrics begin that are told under fairness."""
+LOWER_IS_BETTER: Final = ("calibration_kl",)
+"""How the metrics begin, of those with a value a user, of which less is better."""
 
 
 @dataclass(frozen=True)
