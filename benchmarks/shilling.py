@@ -94,10 +94,11 @@ def exposure_figures(tables: Tables, cases: list[Case], models: list[str]) -> It
         for kind in dict.fromkeys(case.attack.kind for case in cases):
             for state in STATES:
                 mine = [case for case in cases if case.attack.kind == kind]
-                pairs = [
-                    (before[model].exposure(c.attack.target), after[c][model, state].exposure(c.attack.target))
-                    for c in mine
-                ]
+                worst: dict[str, float] = {}
+                for case in mine:
+                    shown = after[case][model, state].exposure(case.attack.target)
+                    worst[case.attack.target] = max(shown, worst.get(case.attack.target, 0.0))
+                pairs = [(before[model].exposure(target), shown) for target, shown in worst.items()]
                 yield _line(model, kind, state, pairs, even)
 
 
