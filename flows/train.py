@@ -6,8 +6,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
 
+import numpy as np
 import psutil
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
@@ -31,6 +33,7 @@ from recmodels.data.splits import Split, split_interactions
 from recmodels.evaluation import plots
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
+from recmodels.evaluation.slices import groups_of
 from recmodels.ranker import Ranker
 from recmodels.recipe import Recipe
 from recmodels.training import trainer
@@ -230,9 +233,16 @@ def evaluate_bundle(
         seed=recipe.seed,
         vocabulary=split.vocabulary,
         since=since,
+        groups=_groups(home, recipe, split),
         blocked=pc.filter(split.items[ITEM_ID], pc.equal(split.items[SAFETY], "blocked")).to_pylist(),
         on_progress=lambda done, total: progress.report(f"evaluate {recipe.name}", done, total),
     )
+
+
+def _groups(home: Platform, recipe: Recipe, split: Split) -> dict[str, NDArray[np.str_]]:
+    """Return the groups of the test users that the recipe asks for."""
+    names = recipe.evaluation.user_groups
+    return groups_of(home.lake.read("users"), split.test.user_ids, names) if names else {}
 
 
 def _write(path: Path, text: str) -> None:

@@ -52,6 +52,9 @@ class DataConfig(Config):
     """Smallest value of `rating` or `watch_seconds` that counts as positive."""
     minimum_item_interactions: int = Field(1, ge=1)
     """Items with fewer positive training interactions are left out of the catalogue."""
+    maximum_repeats: int = Field(3, ge=1)
+    """Of one user's positive training interactions with one item, the latest so many are learned from: nobody makes an
+    item popular alone. What a model is asked and judged on is left as it is."""
 
 
 class SplitConfig(Config):
@@ -133,6 +136,9 @@ class EvaluationConfig(Config):
     """Lengths of the lists that are judged."""
     remove_seen: bool = True
     """Items of the history are not recommended again."""
+    user_groups: tuple[str, ...] = ()
+    """Attribute columns of the users table whose groups are compared: named on purpose, since they say who people are.
+    """
     bootstrap_samples: int = Field(1000, ge=100)
     confidence: float = Field(0.95, gt=0.5, lt=1)
 

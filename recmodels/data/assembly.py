@@ -23,6 +23,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from recmodels.data.buckets import Pile, sort_piles
+from recmodels.data.caps import clip_files
 from recmodels.data.histories import Histories
 from recmodels.data.scan import Scan, ScanLimits, UserNumbers
 from recmodels.data.schema import USER_ID
@@ -148,6 +149,7 @@ def _write(scan: Scan, target: Path, *, scratch: Path, data: DataConfig, buckets
     is_whole = data.minimum_item_interactions == 1
     assert not is_whole or pile.size == users.events_of_buckets.sum(), "an event was lost on the way"
     lengths = sort_piles(pile, target, tie_hashes=scan.tie_hashes, threads=scan.limits.threads)
+    lengths = clip_files(target, lengths, users.bucket_starts, maximum=data.maximum_repeats)
     _finish(scan, target, users, lengths, vocabulary)
 
 

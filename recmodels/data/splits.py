@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from recmodels.data.caps import clip_repeats
 from recmodels.data.cuts import (
     TEST,
     TRAIN,
@@ -212,7 +213,7 @@ def refit_histories(
     vocabulary = _catalogue(events.items, data)
     until = int(events.timestamps.max()) + 1
     encoded = EncodedEvents.of(events, vocabulary)
-    return _train_part(encoded, items, np.diff(events.user_starts), until, is_order_only=is_order_only)
+    return _train_part(encoded, items, np.diff(events.user_starts), until, data=data, is_order_only=is_order_only)
 
 
 def _positive_events(interactions: pa.Table, data: DataConfig) -> Events:
@@ -242,7 +243,7 @@ def _assemble(divided: DividedEvents, items: pa.Table, *, data: DataConfig, is_o
     vocabulary = _catalogue(events.items.filter(pa.array(parts == TRAIN)), data)
     encoded = EncodedEvents.of(events, vocabulary)
     train_counts = np.add.reduceat(parts == TRAIN, events.user_starts[:-1], dtype=np.int64)
-    train = _train_part(encoded, items, train_counts, bounds.train, is_order_only=is_order_only)
+    train = _train_part(encoded, items, train_counts, bounds.train, data=data, is_order_only=is_order_only)
     is_new = train_counts == 0
     validation, test = (
         _queries(encoded, parts == part, divided.is_group_start, is_new, is_order_only=is_order_only)
@@ -258,14 +259,20 @@ def _assemble(divided: DividedEvents, items: pa.Table, *, data: DataConfig, is_o
 
 
 def _train_part(
-    encoded: EncodedEvents, items: pa.Table, counts: NDArray[np.int64], until: int, *, is_order_only: bool
+    encoded: EncodedEvents,
+    items: pa.Table,
+    counts: NDArray[np.int64],
+    until: int,
+    *,
+    data: DataConfig,
+    is_order_only: bool,
 ) -> TrainPart:
-    """Build the training part from the first `counts` events of each user, ``(U,)``."""
+    """Build the training part from the first `counts` events of each user, ``(U,)``, without repeats beyond the cap."""
     first = encoded.events.user_starts[:-1]
     starts, ends = encoded.known_before[first], encoded.known_before[first + counts]
     has_events = ends > starts
     rows = Histories(encoded.known_items, encoded.known_timestamps, starts[has_events], ends[has_events])
-    train = rows.compact()
+    train = clip_repeats(rows.compact(), maximum=data.maximum_repeats)
     vocabulary = encoded.vocabulary
     return TrainPart(
         vocabulary=vocabulary,

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from recmodels.data.schema import USER_ID
 from recmodels.evaluation.bootstrap import bootstrap_means, percentile_interval
+from recmodels.evaluation.fairness import LOWER_IS_BETTER
 from recmodels.evaluation.record import Evaluation
 
 BETTER: Final = "better"
@@ -55,10 +56,13 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`BETTER` or `WORSE` where the whole interval is on one side of 0, else `NOT_DISTINGUISHABLE`."""
-        if self.lower > 0:
-            return BETTER
-        return WORSE if self.upper < 0 else NOT_DISTINGUISHABLE
+        """`BETTER` or `WORSE` where the whole interval is on one side of 0, else `NOT_DISTINGUISHABLE`.
+
+        Higher is better, except in the metrics that `LOWER_IS_BETTER` names.
+        """
+        if not (self.lower > 0 or self.upper < 0):  # an interval that is NaN says nothing
+            return NOT_DISTINGUISHABLE
+        return BETTER if (self.lower > 0) != self.metric.startswith(LOWER_IS_BETTER) else WORSE
 
     @property
     def figures(self) -> str:

@@ -16,11 +16,14 @@ from recmodels.data.splits import Queries
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING, UNKNOWN, Vocabulary
 from recmodels.evaluation import metrics
 from recmodels.evaluation.bootstrap import Interval, bootstrap_means, percentile_interval
+from recmodels.evaluation.exposure import Catalogue, Lists, calibration, measure_exposure
+from recmodels.evaluation.fairness import Draws, Measured
+from recmodels.evaluation.gaps import group_gaps, with_gaps
 from recmodels.evaluation.record import SLICE, Evaluation
 from recmodels.evaluation.slices import slices_of
 from recmodels.ranker import Ranker
 from recmodels.recipe import EvaluationConfig
-from recmodels.reranking.facts import creators_of, vectors_of
+from recmodels.reranking.facts import vectors_of
 
 __all__ = ["Evaluation", "Interval", "evaluate", "translate"]
 
@@ -36,6 +39,7 @@ def evaluate(
     vocabulary: Vocabulary | None = None,
     blocked: Collection[str] = (),
     since: datetime | None = None,
+    groups: Mapping[str, NDArray[np.str_]] | None = None,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> Evaluation:
     """Measure a bundle on queries.
@@ -52,6 +56,7 @@ def evaluate(
             filtered; one that it does not know to be blocked may be listed, and is counted.
         since: Judge the users whose history lies mainly before this time as a slice of their own, as is done for a warm
             start and for the champion that it is compared with.
+        groups: ``(Q,)`` group of each query's user by kind, such as an attribute; each becomes slices and a gap.
         on_progress: Told after each batch how many queries of how many are ranked.
 
     Raises:
@@ -64,20 +69,22 @@ def evaluate(
     _check_indices(asked, bundle.vocabulary.size)
     ranked = _rank_all(ranker, asked, config, on_progress)
     users = _Users.of(queries.user_ids)
-    variety = _variety(ranked.lists, bundle, config)
+    variety = _variety(ranked.lists, asked.histories, bundle, config)
     values = metrics.accuracy_metrics(ranked.lists, asked.targets, top_ks=config.top_ks) | variety
     per_user = users.means(values)
     sliced = [
         (part.name, len(part.rows), _slice_table(ranked.lists, part.rows, part.targets, variety, users, config))
-        for part in slices_of(asked, bundle.item_counts, since=since)
+        for part in slices_of(asked, bundle.item_counts, since=since, groups=groups)
     ]
     counts = {k: metrics.count_recommended(ranked.lists, k=k, size=bundle.vocabulary.size) for k in config.top_ks}
     spread = {f"coverage_at_{k}": metrics.coverage(counts[k]) for k in counts}
     spread |= {f"gini_at_{k}": metrics.gini(counts[k]) for k in counts}
-    spread |= _creator_spread(counts, bundle)
+    fair = _fairness(
+        ranked.lists, asked.histories, bundle, users, {name: part for name, _, part in sliced}, config, seed
+    )
     return Evaluation(
-        metrics=_column_means(per_user) | spread,
-        intervals=_intervals(per_user, config, seed),
+        metrics=_column_means(per_user) | spread | fair.metrics,
+        intervals=_intervals(per_user, config, seed) | fair.intervals,
         per_user=per_user,
         slices={
             name: _column_means(table) | {"num_users": float(table.num_rows), "num_queries": float(size)}
@@ -93,6 +100,7 @@ def evaluate(
         recommended_counts=counts[min(counts)],
         queries_digest=_digest(queries, remove_seen=config.remove_seen),
         num_candidates=bundle.vocabulary.size - FIRST_ITEM,
+        fairness=fair.fairness,
     )
 
 
@@ -169,26 +177,33 @@ def _marks(rows: Histories, size: int) -> NDArray[np.bool_]:
     return marks
 
 
-def _variety(lists: NDArray[np.int32], bundle: Bundle, config: EvaluationConfig) -> dict[str, NDArray[np.float64]]:
+def _variety(
+    lists: NDArray[np.int32], histories: Histories, bundle: Bundle, config: EvaluationConfig
+) -> dict[str, NDArray[np.float64]]:
     bits = metrics.category_bits(bundle.items[CATEGORY].to_pylist())
     values = {f"novelty_at_{k}": metrics.novelty(lists, bundle.item_counts, k=k) for k in config.top_ks}
     values |= {f"diversity_at_{k}": metrics.diversity(lists, bits, k=k) for k in config.top_ks if k > 1}
+    catalogue = Catalogue(bundle.items, bundle.item_counts)
+    values |= calibration(Lists(lists, histories), catalogue, top_ks=config.top_ks)
     vectors = vectors_of(bundle)
     if vectors is None:
         return values
     return values | {f"distance_at_{k}": metrics.distance(lists, vectors, k=k) for k in config.top_ks if k > 1}
 
 
-def _creator_spread(counts: Mapping[int, NDArray[np.int64]], bundle: Bundle) -> dict[str, float]:
-    """Return how unevenly creators were shown; nothing where the data name none."""
-    creators = creators_of(bundle)
-    num_creators = int(creators.max(initial=-1)) + 1
-    if num_creators == 0:
-        return {}
-    return {
-        f"creator_gini_at_{k}": metrics.gini(metrics.count_creators(shown, creators, num_creators=num_creators))
-        for k, shown in counts.items()
-    }
+def _fairness(
+    lists: NDArray[np.int32],
+    histories: Histories,
+    bundle: Bundle,
+    users: _Users,
+    slices: Mapping[str, pa.Table],
+    config: EvaluationConfig,
+    seed: int,
+) -> Measured:
+    draws = Draws(config.bootstrap_samples, config.confidence, seed)
+    catalogue = Catalogue(bundle.items, bundle.item_counts)
+    shown = measure_exposure(Lists(lists, histories), catalogue, users.means, top_ks=config.top_ks, draws=draws)
+    return with_gaps(shown, group_gaps(slices, f"ndcg_at_{min(config.top_ks)}", draws))
 
 
 def _slice_table(

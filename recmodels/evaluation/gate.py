@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from recmodels.evaluation.fairness_limits import limits_of
 from recmodels.evaluation.gate_config import GateConfig
 from recmodels.lineage import OLDER_USERS
 
@@ -91,6 +92,7 @@ def decide(
         *_cost(footprint, config),
         *_quality(candidate, floor, config),
         *_variety(candidate, champion, config),
+        *_fairness(candidate, config),
     ]
     if champion is not None and comparison is not None:
         checks += _against_champion(comparison, config)
@@ -192,6 +194,16 @@ def _lists(candidate: "Evaluation", config: GateConfig) -> Iterator[GateCheck]:
         name = f"creator_gini_at_{config.coverage_at}"
         value = _value(candidate.metrics, name, whose="candidate")
         yield _at_most("creator_gini_ceiling", value, config.maximum_creator_gini, what=name, advice=advice)
+
+
+def _fairness(candidate: "Evaluation", config: GateConfig) -> Iterator[GateCheck]:
+    for one in limits_of(candidate, config):
+        if one.observed is None:
+            words = f"{one.what}: not judged, the test part cannot tell"
+            yield _check(one.name, passed=True, observed=one.threshold, threshold=one.threshold, words=words, advice="")
+        else:
+            judge = _at_least if one.is_floor else _at_most
+            yield judge(one.name, one.observed, one.threshold, what=one.what, advice=one.advice)
 
 
 def _against_champion(comparison: "Comparison", config: GateConfig) -> Iterator[GateCheck]:

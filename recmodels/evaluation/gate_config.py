@@ -45,6 +45,20 @@ class GateConfig(BaseModel):
     maximum_forgetting: float = Field(0.05, ge=0, le=1)
     """Largest fall of a warm start below the champion among older users, relative to the champion there, that is let
     through: beyond it with its whole interval, the model has forgotten."""
+    maximum_group_gap: float | None = Field(None, ge=0, le=1)
+    """Largest gap between two groups of users of a kind, relative to the better one, that is let through: beyond it
+    with its whole interval, the model is refused. Not checked when absent, as all limits of fairness below."""
+    gap_kinds: tuple[str, ...] = ("user", "activity")
+    """Kinds of groups in which `maximum_group_gap` holds: `user`, `activity`, `surface`, or an attribute that
+    `evaluation.user_groups` names."""
+    maximum_popularity_lift: float | None = Field(None, gt=0)
+    """Largest mean popularity of what is shown, over that of what the same users took before."""
+    maximum_calibration_kl: float | None = Field(None, ge=0)
+    """Largest mean divergence of the categories of lists from those of histories, in nats."""
+    minimum_small_creator_exposure: float | None = Field(None, ge=0)
+    """Smallest exposure of small creators, as a share of their part in consumption."""
+    minimum_new_item_exposure: float | None = Field(None, ge=0)
+    """Smallest exposure of new items, as a share of their part in consumption."""
     maximum_missing_rise: float = Field(0.05, ge=0, le=1)
     """Largest share of the targets outside the model's catalogue, beyond that of the champion or of recent popularity,
     whichever is smaller: a model that knows fewer of today's items was built on an old catalogue."""

@@ -216,19 +216,6 @@ def distance(lists: NDArray[np.int32], vectors: NDArray[np.float32], *, k: int) 
     return np.concatenate(parts) if parts else np.zeros(0)
 
 
-def count_creators(counts: NDArray[np.int64], creators: NDArray[np.int32], *, num_creators: int) -> NDArray[np.int64]:
-    """Return how often each creator was shown, in the form that `gini` reads.
-
-    Args:
-        counts: ``(V,)`` how often each item was shown.
-        creators: ``(V,)`` number of each item's creator, -1 for none.
-        num_creators: How many there are.
-    """
-    known = creators >= 0
-    shown = np.bincount(creators[known], weights=counts[known], minlength=num_creators).astype(np.int64)
-    return np.concatenate([np.zeros(FIRST_ITEM, dtype=np.int64), shown])
-
-
 def category_bits(categories: Sequence[str | None], *, separator: str = "|") -> NDArray[np.uint64]:
     """Return the categories of the catalogue as bit sets, ``(V, W)``: rows 0 and 1 and items without one hold none.
 

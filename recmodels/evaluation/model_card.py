@@ -1,12 +1,14 @@
 """The model card: everything a person needs before trusting a model, as one Markdown page."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from recmodels.evaluation.comparison import Comparison
+from recmodels.evaluation.fairness import OWN_METRICS
+from recmodels.evaluation.fairness_card import render_fairness
 from recmodels.evaluation.gate import GateDecision
 from recmodels.evaluation.leakage import LeakageReport
+from recmodels.evaluation.markdown import markdown_table
 from recmodels.evaluation.record import Evaluation
 from recmodels.lineage import OLDER_USERS, WarmStartReport
 from recmodels.recipe import Recipe
@@ -64,6 +66,7 @@ def render(
         _leakage(facts.leakage),
         _metrics(evaluation),
         _slices(evaluation),
+        render_fairness(evaluation),
         _comparison(comparison),
         _warm_start(facts, comparison),
         _gate(decision),
@@ -85,7 +88,7 @@ def _summary(recipe: Recipe, facts: CardFacts, decision: GateDecision | None) ->
         ("training started", facts.origin or "from scratch"),
         ("gate", state),
     ]
-    return f"# Model card: {recipe.name}\n\n" + _table(("", ""), rows)
+    return f"# Model card: {recipe.name}\n\n" + markdown_table(("", ""), rows)
 
 
 def _recipe(recipe: Recipe) -> str:
@@ -115,7 +118,7 @@ def _leakage(report: LeakageReport | None) -> str:
     ]
     quiet = [one.name for one in report.findings if one not in told]
     lines = [f"{report.words[0].upper()}{report.words[1:]}."]
-    lines += [_table(("check", "", "what was seen", "what to do"), rows)] if rows else []
+    lines += [markdown_table(("check", "", "what was seen", "what to do"), rows)] if rows else []
     lines += [f"Nothing was found by: {', '.join(quiet)}."] if quiet else []
     return "## Leakage audit\n\n" + "\n\n".join(lines)
 
@@ -123,11 +126,13 @@ def _leakage(report: LeakageReport | None) -> str:
 def _metrics(evaluation: Evaluation) -> str:
     rows = []
     for name, value in sorted(evaluation.metrics.items()):
+        if name.startswith(OWN_METRICS):
+            continue  # told in words under fairness
         interval = evaluation.intervals.get(name)
         ends = f"{interval.lower:.4f} to {interval.upper:.4f}" if interval else ""
         chance = f"{evaluation.chance[name]:.4f}" if name in evaluation.chance else ""
         rows.append((name, f"{value:.4f}", ends, chance))
-    return "## Metrics\n\n" + _table(("metric", "value", "interval", "chance"), rows)
+    return "## Metrics\n\n" + markdown_table(("metric", "value", "interval", "chance"), rows)
 
 
 def _slices(evaluation: Evaluation) -> str:
@@ -139,7 +144,7 @@ def _slices(evaluation: Evaluation) -> str:
         (name, f"{figures['num_users']:,.0f}", *(f"{figures[metric]:.4f}" for metric in names))
         for name, figures in evaluation.slices.items()
     ]
-    return "## Slices\n\n" + _table(("slice", "users", *names), rows)
+    return "## Slices\n\n" + markdown_table(("slice", "users", *names), rows)
 
 
 def _comparison(comparison: Comparison | None) -> str:
@@ -166,14 +171,14 @@ def _warm_start(facts: CardFacts, comparison: Comparison | None) -> str:
         if comparison
         else ("forgetting", "judged when the gate is asked"),
     ]
-    return "## Warm start\n\n" + _table(("", ""), rows)
+    return "## Warm start\n\n" + markdown_table(("", ""), rows)
 
 
 def _gate(decision: GateDecision | None) -> str:
     if decision is None:
         return ""
     rows = [(check.name, "passed" if check.passed else "**refused**", check.message) for check in decision.checks]
-    return "## Gate\n\n" + _table(("check", "", "what was seen"), rows)
+    return "## Gate\n\n" + markdown_table(("check", "", "what was seen"), rows)
 
 
 def _limits(recipe: Recipe, evaluation: Evaluation) -> str:
@@ -187,8 +192,3 @@ def _limits(recipe: Recipe, evaluation: Evaluation) -> str:
     if recipe.split.kind == "leave_one_out":
         lines.append("Leave-one-out looks into the future of other users; do not expect these values from traffic.")
     return "## Known limits\n\n" + "\n".join(f"- {line}" for line in lines)
-
-
-def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [header, tuple("---" for _ in header), *(tuple(cell.replace("|", "\\|") for cell in row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from recmodels.data.schema import USER_ID
 from recmodels.errors import DataError
 from recmodels.evaluation.bootstrap import Interval
+from recmodels.evaluation.fairness import Exposure, Fairness, Gap
 
 FORMAT_VERSION: Final = 1
 SLICE: Final = "slice"
@@ -51,6 +52,7 @@ class Evaluation:
         queries_digest: Hash of users, target times and rules: equal when two evaluations judged the same queries,
             whatever the vocabulary of each model.
         num_candidates: Items of the model's catalogue.
+        fairness: Gaps between groups of users, and exposure of groups of items; empty in records of earlier versions.
     """
 
     metrics: dict[str, float]
@@ -67,6 +69,7 @@ class Evaluation:
     recommended_counts: NDArray[np.int64]
     queries_digest: str
     num_candidates: int
+    fairness: Fairness = field(default_factory=Fairness)
 
     def per_user_of(self, name: str) -> pa.Table:
         """Return the per-user values of the slice called `name`, in the columns of `per_user`; empty if unknown."""
@@ -81,7 +84,11 @@ class Evaluation:
         np.save(folder / "recommended_counts.npy", self.recommended_counts, allow_pickle=False)
         facts: dict[str, Any] = {name: getattr(self, name) for name in _SCALARS}
         facts |= {"format_version": FORMAT_VERSION, "metrics": self.metrics, "slices": self.slices}
-        facts |= {"chance": self.chance, "intervals": {name: asdict(i) for name, i in self.intervals.items()}}
+        facts |= {
+            "fairness": asdict(self.fairness),
+            "chance": self.chance,
+            "intervals": {name: asdict(i) for name, i in self.intervals.items()},
+        }
         temporary = folder / ".evaluation.json"
         temporary.write_text(json.dumps(facts, indent=1, sort_keys=True), encoding="utf-8")
         os.replace(temporary, folder / "evaluation.json")  # noqa: PTH105
@@ -109,6 +116,7 @@ class Evaluation:
                 "Evaluate the bundle again with this version."
             )
         intervals = {name: Interval(**ends) for name, ends in facts.pop("intervals").items()}
+        fairness = facts.pop("fairness", {})
         assert USER_ID in per_user.column_names
         return cls(
             **facts,
@@ -116,4 +124,11 @@ class Evaluation:
             per_user=per_user,
             per_user_slices=per_user_slices,
             recommended_counts=counts,
+            fairness=_fairness(fairness),
         )
+
+
+def _fairness(facts: dict[str, Any]) -> Fairness:
+    exposure = {name: Exposure(**figures) for name, figures in facts.get("exposure", {}).items()}
+    gaps = {kind: Gap(**figures) for kind, figures in facts.get("gaps", {}).items()}
+    return Fairness(facts.get("top_k", 0), exposure, gaps)

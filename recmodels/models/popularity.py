@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from recmodels.data.caps import latest
 from recmodels.data.vocabulary import FIRST_ITEM
 from recmodels.models import ModelConfig
 from recmodels.scorers import StaticScorer
@@ -14,13 +15,15 @@ from recmodels.training.data import TrainingData
 
 
 class Model:
-    """Scores an item by its training interactions within a window."""
+    """Scores an item by its users within a window."""
 
     class Config(ModelConfig):
         """Settings of popularity."""
 
         window_days: float | None = Field(None, gt=0)
         """Count only the last so many days before the training part ends; None counts all."""
+        events_per_user: int = Field(1, ge=1)
+        """Most events of one user on one item that count: with 1, an item is as popular as its users are many."""
 
     def __init__(self, config: Config, vocabulary_size: int) -> None:
         self.config = config
@@ -29,8 +32,12 @@ class Model:
     def fit(self, data: TrainingData) -> Self:
         """Count each item's events in the window. Items without any follow in the order of their whole count."""
         positions = data.train.positions()
-        items = data.train.items[positions]
-        counts = data.item_counts.astype(np.float64)
+        rows, items = data.train.flat()
+        kept = latest(
+            rows, items, maximum=self.config.events_per_user
+        )  # of a user's events, the latest fall in a window
+        positions, items = positions[kept], items[kept]
+        counts = np.bincount(items, minlength=data.vocabulary.size).astype(np.float64)
         if self.config.window_days is not None:
             recent = data.train.timestamps[positions] >= _first_moment(data, self.config.window_days)
             in_window = np.bincount(items[recent], minlength=data.vocabulary.size)

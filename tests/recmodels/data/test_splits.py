@@ -113,8 +113,8 @@ def test_shares_count_all_interactions_so_that_labels_share_their_cuts() -> None
         split = split_interactions(
             table,
             items_of(table),
-            data=DataConfig(label=label),
-            split=SplitConfig(),  # type: ignore[arg-type]
+            data=DataConfig(label=label, maximum_repeats=100),  # type: ignore[arg-type]
+            split=SplitConfig(),
         )
         assert split.train_until == EPOCH + timedelta(seconds=70)
         assert split.validation_until == EPOCH + timedelta(seconds=80)
@@ -132,7 +132,7 @@ def test_replayed_rows_do_not_move_the_cuts() -> None:
 
 def test_tied_timestamps_fall_together_into_the_later_part() -> None:
     rows = [("a", str(n % 3), min(n, 65) if n < 75 else n) for n in range(100)]
-    split = divide(rows)
+    split = divide(rows, data=DataConfig(maximum_repeats=100))
     assert split.train_until == EPOCH + timedelta(seconds=65)
     assert len(split.train.items) == 65
     assert split.validation.targets.lengths.tolist()[0] == 10

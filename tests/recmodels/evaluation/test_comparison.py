@@ -1,7 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from recmodels.evaluation.comparison import compare
+from recmodels.evaluation.comparison import BETTER, WORSE, compare
 
 RULES = {"metric": "ndcg_at_10", "samples": 400, "confidence": 0.95, "seed": 0}
 
@@ -101,3 +103,14 @@ def test_comparison_is_refused_when_no_user_is_in_both(make_evaluation):
 def test_comparison_is_refused_when_the_metric_has_no_value_a_user(make_evaluation):
     with pytest.raises(ValueError, match="'coverage_at_10' has no value a user; known: ndcg_at_10"):
         compare(make_evaluation(), make_evaluation(), **(RULES | {"metric": "coverage_at_10"}))
+
+
+def test_less_is_better_when_the_metric_is_a_divergence(make_evaluation):
+    low, high = (make_evaluation([value] * 30) for value in (0.2, 0.4))
+    low, high = (
+        replace(one, per_user=one.per_user.rename_columns(["user_id", "calibration_kl_at_10"])) for one in (low, high)
+    )
+    found = compare(low, high, metric="calibration_kl_at_10", samples=100, confidence=0.95, seed=0)
+    assert (found.verdict, found.difference) == (BETTER, pytest.approx(-0.2))
+    found = compare(high, low, metric="calibration_kl_at_10", samples=100, confidence=0.95, seed=0)
+    assert found.verdict == WORSE

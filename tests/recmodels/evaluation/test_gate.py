@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from recmodels.evaluation.comparison import Comparison
+from recmodels.evaluation.fairness import Exposure, Fairness, Gap
 from recmodels.evaluation.footprint import Footprint
 from recmodels.evaluation.gate import GateConfig, decide
 from recmodels.lineage import OLDER_USERS
@@ -275,3 +276,35 @@ def test_what_re_ranking_is_for_is_judged_when_the_configuration_asks(candidate,
     lacking = replace(candidate, metrics={name: one for name, one in candidate.metrics.items() if name != metric})
     with pytest.raises(ValueError, match=f"the gate reads '{metric}', which the candidate lacks"):
         judge(lacking, config=GateConfig(**{field: value}))
+
+
+GAP = Gap("ndcg_at_10", "activity=heavy", "activity=light", 0.4, 0.2, 0.2, lower=0.1, upper=0.3, num_groups=3)
+FAIRNESS = Fairness(10, {"creators=small": Exposure(0.05, 0.04, 0.06, 0.1, 0.5)}, {"activity": GAP})
+
+
+@pytest.mark.parametrize(
+    ("limits", "refused_by"),
+    [
+        ({"maximum_group_gap": 0.25}, ()),  # the lower end is 0.1 of 0.4
+        ({"maximum_group_gap": 0.24}, ("gap activity",)),
+        ({"maximum_group_gap": 0.24, "gap_kinds": ("age",)}, ()),
+        ({"maximum_popularity_lift": 1.5}, ()),
+        ({"maximum_popularity_lift": 1.4}, ("popularity_lift",)),
+        ({"maximum_calibration_kl": 0.7}, ()),
+        ({"maximum_calibration_kl": 0.6}, ("calibration",)),
+        ({"minimum_small_creator_exposure": 0.5}, ()),
+        ({"minimum_small_creator_exposure": 0.51}, ("small_creator_exposure",)),
+        ({"minimum_new_item_exposure": 0.9}, ()),
+    ],
+)
+def test_limits_of_fairness_refuse_when_they_are_set_and_passed(candidate, limits, refused_by):
+    figures = METRICS | {"popularity_lift_at_10": 1.5, "calibration_kl_at_10": 0.7}
+    decision = judge(replace(candidate, metrics=figures, fairness=FAIRNESS), config=GateConfig(**limits))
+    assert decision.refused_by == refused_by
+
+
+def test_a_limit_says_that_it_was_not_judged_when_nothing_was_measured(candidate):
+    decision = judge(candidate, config=GateConfig(minimum_new_item_exposure=0.9))
+    (check,) = (check for check in decision.checks if check.name == "new_item_exposure")
+    assert check.passed
+    assert "not judged" in check.message

@@ -2,10 +2,13 @@ from dataclasses import replace
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
+import pytest
 
 from recmodels.data.histories import Histories
 from recmodels.data.splits import Queries
-from recmodels.evaluation.slices import head_items, slices_of
+from recmodels.errors import DataError
+from recmodels.evaluation.slices import groups_of, head_items, slices_of
 from recmodels.lineage import OLDER_USERS
 
 
@@ -72,3 +75,32 @@ def test_older_users_are_those_with_most_of_their_first_history_before_the_warm_
     parts = {part.name: part.rows.tolist() for part in slices_of(asked, np.ones(8, np.int64), since=since)}
     assert parts[OLDER_USERS] == [0, 1]  # ann by 2 of 3, whatever came later; bob's half is not most
     assert OLDER_USERS not in {part.name for part in slices_of(asked, np.ones(8, np.int64))}
+
+
+def test_known_users_fall_into_thirds_by_the_length_of_their_first_history():
+    lengths = [1, 2, 2, 3, 4, 4, 0, 9]  # the first seven users ask once, the first of them again with nine events
+    users = ["a", "b", "c", "d", "e", "f", "new", "a"]
+    asked = Queries(
+        histories=Histories.from_lists([[2] * n for n in lengths]),
+        targets=Histories.from_lists([[3]] * 8),
+        user_ids=np.array(users),
+        surfaces=np.array(["video"] * 8),
+        is_new_user=np.array([name == "new" for name in users]),
+    )
+    parts = {part.name: part.rows.tolist() for part in slices_of(asked, np.ones(8, np.int64))}
+    assert parts["activity=light"] == [0, 1, 2, 7]
+    assert parts["activity=regular"] == [3]
+    assert parts["activity=heavy"] == [4, 5]
+    ages = {"age": np.array(["old", "", "old", "young", "", "", "", "old"])}
+    grouped = {part.name: part.rows.tolist() for part in slices_of(asked, np.ones(8, np.int64), groups=ages)}
+    assert grouped["age=old"] == [0, 2, 7]
+    assert grouped["age=young"] == [3]
+    assert "age=" not in grouped
+
+
+def test_groups_are_read_from_the_users_table_when_the_recipe_names_an_attribute():
+    users = pa.table({"user_id": ["b", "a", "c"], "age": ["old", "young", None]})
+    found = groups_of(users, np.array(["a", "b", "a", "c", "d"]), ["age"])
+    assert found["age"].tolist() == ["young", "old", "young", "", ""]
+    with pytest.raises(DataError, match="names 'shoe', which the users table lacks; its attributes are age"):
+        groups_of(users, np.array(["a"]), ["shoe"])

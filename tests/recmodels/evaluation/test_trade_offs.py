@@ -55,11 +55,3 @@ def test_the_distance_of_a_list_is_the_mean_over_its_pairs_by_hand():
     expected = [1 - (0 + 0.5 + np.sqrt(0.75)) / 3, 0, np.nan]
     assert metrics.distance(lists, vectors, k=3) == pytest.approx(expected, nan_ok=True, abs=1e-7)
     assert metrics.distance(lists[:0], vectors, k=3).tolist() == []
-
-
-def test_creators_share_exposure_by_hand():
-    """Items 2, 3 of creator 0 shown 3 and 1 times, 4 of creator 1 never, 5 without one: (4, 0), a Gini of 1/2."""
-    counts = np.array([0, 0, 3, 1, 0, 9])
-    shown = metrics.count_creators(counts, np.array([-1, -1, 0, 0, 1, -1], np.int32), num_creators=2)
-    assert shown.tolist() == [0, 0, 4, 0]
-    assert metrics.gini(shown) == pytest.approx(0.5)
