@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, audit, canary, compare, quarantine, retrains, tune, validate
+from flows.commands import alerts, audit, canary, compare, forget, quarantine, retrains, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -115,6 +115,7 @@ app.command()(tune.tune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)
+app.command()(forget.forget)
 
 
 @app.command()
