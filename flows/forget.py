@@ -55,16 +55,9 @@ class Whom(BaseModel):
 def whom(home: Platform, *, user_id: str = "", key: str = "") -> Whom:
     """Return whom a raw id or a key names; the id of a key is looked up in the database, then in the lake."""
     secret = home.settings.user_secret()
-    if user_id:
-        key = user_key(user_id, secret)
-    else:
-        user_id = home.events.user_ids([key]).get(key, "") or _id_in_lake(home, key, secret=secret)
+    key = key or user_key(user_id, secret)
+    user_id = user_id or home.events.user_ids([key]).get(key, "") or _id_in_lake(home, key, secret=secret)
     return Whom(user_id=SecretStr(user_id), user_key=SecretStr(key))
-
-
-def stop_serving(home: Platform, who: Whom, *, by: str) -> Receipt:
-    """Forget a person in serving: when this returns, no worker has their history and nothing new about them is kept."""
-    return home.erasures.begin(who.person.user_key, by=by, now=utc_now())
 
 
 @flow(
@@ -92,8 +85,8 @@ def forget(who: Whom, by: str, wants_retrain: bool = False) -> Receipt:  # noqa:
 
 @task(name="forget in serving", cache_policy=NO_CACHE, retries=2, retry_condition_fn=is_worth_retrying)
 def forget_in_serving(who: Whom, by: str) -> None:
-    """Set the tombstone, and delete every row of the database."""
-    receipt = stop_serving(platform(), who, by=by)
+    """Set the tombstone, and delete every row of the database: from then on no worker has the history."""
+    receipt = platform().erasures.begin(who.person.user_key, by=by, now=utc_now())
     _log.info("erasure %s: serving has forgotten", receipt.erasure_id)
 
 

@@ -5,8 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from flows.clock import utc_now
 from flows.commands.common import answer, confirm, read_settings, screen, user_name
 from flows.options import AsJson
+from infra.settings import Settings
 
 if TYPE_CHECKING:
     from flows.wiring import Platform
@@ -30,26 +32,49 @@ def forget(
     if sum(map(bool, (user, key, listed, receipt))) != 1:
         raise typer.BadParameter("give a user id, or --user-key, or --list, or --receipt: one of them.")
     settings = read_settings()
-    from flows.wiring import connect
-
-    home = connect(settings)
     if listed or receipt:
+        home = _home(settings)
         found = home.erasures.receipts() if listed else [home.erasures.receipt(receipt)]
         _show(home, found, as_json=as_json)
         return
     confirm("This cannot be undone. Erase this person from every store?", is_agreed=yes)
+    user, key = _stop_serving(settings, user, key)
+    home = _home(settings)
     _show(home, [_erase(home, user, key, wants_retrain=retrain)], as_json=as_json)
+
+
+def _home(settings: Settings) -> "Platform":
+    from flows.wiring import connect
+
+    return connect(settings)
+
+
+def _stop_serving(settings: Settings, user: str, key: str) -> tuple[str, str]:
+    """Forget a person in serving, before anything is imported or started that takes seconds; return id and key.
+
+    The id of a key is read before the database forgets it; it is empty where the database does not know it.
+    """
+    from infra.database import open_database
+    from infra.erasures import ErasureStore
+    from infra.events import EventStore, user_key
+
+    database = open_database(settings.database)
+    try:
+        key = key or user_key(user, settings.user_secret())
+        user = user or EventStore(database).user_ids([key]).get(key, "")
+        begun = ErasureStore(database).begin(key, by=user_name(), now=utc_now())
+    finally:
+        database.close()
+    screen.print(f"serving has forgotten; erasure {begun.erasure_id[:12]} goes on with the stores", highlight=False)
+    return user, key
 
 
 def _erase(home: "Platform", user: str, key: str, *, wants_retrain: bool) -> "Receipt":
     from flows.forget import forget as erase
-    from flows.forget import stop_serving, whom
+    from flows.forget import whom
 
-    who, by = whom(home, user_id=user, key=key), user_name()
-    begun = stop_serving(home, who, by=by)  # before anything is started that takes seconds
-    screen.print(f"serving has forgotten; erasure {begun.erasure_id[:12]} goes on with the stores", highlight=False)
     with _prefect(home):
-        done = erase(who, by, wants_retrain)
+        done = erase(whom(home, user_id=user, key=key), user_name(), wants_retrain)
         if wants_retrain:
             from flows.retrains import RetrainConfig, start_retrains
 
