@@ -174,7 +174,10 @@ def conclude(who: Whom) -> Receipt:
     )
     if failed:
         found = "; ".join(f"{check.name}: {check.words}" for check in failed)
-        raise StoreError(f"erasure {who.erasure_id[:12]} is not complete: {found}. Run the same command again.")
+        raise StoreError(
+            f"erasure {who.erasure_id[:12]} is not complete: {found}. Run the same command again, and clean by hand "
+            "what is found once more."
+        )
     write_receipt(home, receipt)
     create_markdown_artifact(
         key="erasure",
