@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, analyze, audit, canary, compare, quarantine, retrains, tune, validate
+from flows.commands import alerts, analyze, audit, canary, compare, forget, quarantine, retrains, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -116,6 +116,7 @@ app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)
 app.command()(analyze.analyze)
+app.command()(forget.forget)
 
 
 @app.command()

@@ -7,7 +7,11 @@ flow that runs in another process, as a deployment's does, has the present.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
+from typing import Final
+
+DAILY_AT: Final = time(3, 0, tzinfo=UTC)
+"""When the daily lifecycle begins."""
 
 _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
@@ -15,6 +19,12 @@ _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 def utc_now() -> datetime:
     """Return the time, in UTC."""
     return _moment.get() or datetime.now(UTC)
+
+
+def next_daily(now: datetime) -> datetime:
+    """Return when the daily lifecycle begins next, where schedules are served and nobody paused it."""
+    today = datetime.combine(now.astimezone(UTC).date(), DAILY_AT)
+    return today if today > now else today + timedelta(days=1)
 
 
 @contextmanager

@@ -12,9 +12,10 @@ from flows.retries import is_worth_retrying
 from flows.validate import merge, read_data_set, snapshot_of, suites_of
 from flows.wiring import Platform, platform
 from infra.event_records import Drained
+from infra.tombstones import tombstone
 from monitoring.quality import ValidationContext, prepare
 from recmodels.data.feedback import live_interactions
-from recmodels.data.schema import ORIGIN, ORIGIN_EVENT, USER_KEY
+from recmodels.data.schema import ORIGIN, ORIGIN_EVENT, REQUEST_ID, USER_KEY
 
 MATURITY = timedelta(hours=72)
 """How late feedback may come: once an answer has moved to the lake, feedback on it is refused."""
@@ -43,7 +44,8 @@ def move_batch() -> int:
     if drained.is_empty:
         return 0
     _keep_added(home)
-    _append(drained)
+    with home.lake.reading():  # an erasure that comes in between sets its tombstone first and then waits for this
+        _append(without_erased(home, drained))
     home.events.forget(drained)
     home.shadows.forget_finished()
     return int(drained.impressions.num_rows + drained.outcomes.num_rows)
@@ -62,6 +64,19 @@ def _keep_added(home: Platform) -> None:
     added = home.segments.items().items
     if added.num_rows and home.lake.version("items") is not None:
         merge(home, "items", added)
+
+
+def without_erased(home: Platform, drained: Drained) -> Drained:
+    """Return a batch without what erased users were shown, and what they did."""
+    erased = home.erasures.tombstones.read().tombstones
+    keys = pc.unique(drained.impressions[USER_KEY]).to_pylist() if erased else []
+    gone = pa.array([key for key in keys if tombstone(key) in erased], pa.string())
+    if not len(gone):
+        return drained
+    is_gone = pc.is_in(drained.impressions[USER_KEY], value_set=gone)
+    shown = pc.unique(drained.impressions.filter(is_gone)[REQUEST_ID])
+    outcomes = drained.outcomes.filter(pc.invert(pc.is_in(drained.outcomes[REQUEST_ID], value_set=shown)))
+    return Drained(drained.batch, drained.impressions.filter(pc.invert(is_gone)), outcomes)
 
 
 def _append(drained: Drained) -> None:

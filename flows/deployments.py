@@ -19,6 +19,7 @@ from prefect.schedules import Cron
 
 from flows.analyze import analyze
 from flows.canary import look
+from flows.clock import DAILY_AT
 from flows.deliver import deliver
 from flows.lifecycle import daily
 from flows.monitor import monitor
@@ -48,7 +49,12 @@ class Schedule:
 
 
 SCHEDULES = (
-    Schedule(daily, "daily", "0 3 * * *", "The whole lifecycle on the data that is in the lake, every night."),
+    Schedule(
+        daily,
+        "daily",
+        f"{DAILY_AT.minute} {DAILY_AT.hour} * * *",
+        "The whole lifecycle on the data that is in the lake, every night.",
+    ),
     Schedule(monitor, "hourly", "15 * * * *", "Figures of the newest days against their own history."),
     Schedule(retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it."),
     Schedule(look, "every-5-minutes", "*/5 * * * *", "Judge the active rollout; advance, promote, hold or roll back."),

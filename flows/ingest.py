@@ -19,7 +19,7 @@ from flows.wiring import platform
 from monitoring.quality import load_suites
 from recmodels.data.interactions import deduplicate, fingerprint, normalise
 from recmodels.data.sampling import sample_users
-from recmodels.data.schema import TIMESTAMP, TIMESTAMP_TYPE, Tables
+from recmodels.data.schema import TIMESTAMP, TIMESTAMP_TYPE, USER_ID, Tables
 from recmodels.data.sources import SOURCES
 from recmodels.errors import DataError
 
@@ -64,10 +64,10 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
     """Read, normalise and write the tables into a folder named by their content; the same content is written once."""
     tables = sample_users(read_source(source, path, options), share=sample)
     unique = deduplicate(normalise(tables.interactions, source=tables.name))
-    interactions = unique.table
+    interactions, users = (without_erased(rows) for rows in (unique.table, tables.users))
     if not interactions.num_rows:
         raise DataError(f"source {source!r} at {path} holds no interactions. Give a file or a date range with rows.")
-    frames = dict(zip(_TABLES, (interactions, tables.items, tables.users), strict=True))
+    frames = dict(zip(_TABLES, (interactions, tables.items, users), strict=True))
     folder = _staging(frames)
     if not folder.exists():
         partial = folder.with_name(f".{folder.name}.partial")
@@ -82,7 +82,7 @@ def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: s
         source=source,
         folder=folder,
         interactions=interactions.num_rows,
-        users=tables.users.num_rows,
+        users=users.num_rows,
         items=tables.items.num_rows,
         duplicates=unique.dropped,
         first_at=bounds["min"],
@@ -103,6 +103,12 @@ def read_source(source: str, path: Path, options: Mapping[str, JsonValue]) -> Ta
     """
     read: Callable[..., Tables] = SOURCES.module(source).read
     return read(Path(path), **options)
+
+
+def without_erased(rows: pa.Table) -> pa.Table:
+    """Return rows without those of erased users, who stay out whichever file brings them again."""
+    home = platform()
+    return home.erasures.tombstones.without(rows, USER_ID, secret=home.settings.user_secret())
 
 
 def moment_of(interactions: pa.Table, *, now: datetime) -> datetime:

@@ -56,6 +56,28 @@ def stack_up(settings: Settings) -> Iterator[Stack]:
         stack.stop()
 
 
+@contextmanager
+def prefect_up(settings: Settings) -> Iterator[Stack]:
+    """Hold Prefect alone up for the length of a `with` block, for a flow that needs no other service.
+
+    Raises:
+        StoreError: The database is damaged, or of a newer version.
+        AlreadyRunningError: A stack is up over this home already.
+        PortTakenError: A port is in use.
+        EverfeedError: Prefect did not start.
+    """
+    require_database(settings)
+    prefect, *_ = stack_services(settings, with_schedules=False)
+    stack = Stack(settings, (prefect,))
+    try:
+        stack.start()
+        stack.wait_ready(timeout_seconds=_START_SECONDS)
+        yield stack
+    finally:
+        _send_run_logs()
+        stack.stop()
+
+
 def require_database(settings: Settings) -> None:
     """Open the database once, so that what is wrong with it is said here rather than in the log of a service.
 

@@ -30,6 +30,7 @@ from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.data.splits import Split, split_interactions
+from recmodels.errors import TrainingError
 from recmodels.evaluation import plots
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
@@ -134,6 +135,11 @@ def _fit(
 
 
 def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split, fitted: trainer.Trained) -> str:
+    if not home.lake.is_readable("interactions", snapshot.versions["interactions"]):
+        raise TrainingError(
+            f"a person was erased from the lake while {recipe.name} was trained on version "
+            f"{snapshot.versions['interactions']} of it, so the model is not kept. Train again on the newest version."
+        )
     return write_bundle(
         home.settings.bundles,
         scorer=fitted.scorer,

@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.clock import utc_now
+from flows.ingest import without_erased
 from flows.newitems import announce
 from flows.references import Batch, DataSet, Screened, Snapshot
 from flows.retries import is_worth_retrying
@@ -103,12 +104,14 @@ def store(batch: Batch, screened: Screened) -> Snapshot:
     """Bring the batch into its days of the lake; rows that are there already, the same, are left alone."""
     home = platform()
     _claim(home, batch, expectations=screened.expectations)
-    tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in _TABLES}
-    announce(home, tables["items"], by="ingest")
-    rebuild(home.lake, "interactions", tables["interactions"], replaces=batch.replaces)
-    for name in KEYS:
-        merge(home, name, tables[name])
-    _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)
+    with home.lake.reading():  # an erasure that comes in between sets its tombstone first and then waits for this
+        tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in _TABLES}
+        interactions, users = (without_erased(tables[name]) for name in ("interactions", "users"))
+        announce(home, tables["items"], by="ingest")
+        rebuild(home.lake, "interactions", interactions, replaces=batch.replaces)
+        merge(home, "items", tables["items"])
+        merge(home, "users", users)
+        _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)
     return snapshot_of(home, name=batch.name, is_order_only=batch.is_order_only, screened=screened)
 
 

@@ -27,11 +27,17 @@ class Start:
 
 
 def find_origin(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Origin:
-    """Ask who serves, and decide whether a training of this recipe goes on from it."""
+    """Ask who serves, and decide whether a training of this recipe goes on from it.
+
+    It does not go on from a model that an erased person is in, since what it learned of them would live on.
+    """
     champion = home.rollouts.champion() if recipe.warm_start.enabled else None
     digest = champion.digest if champion else ""
     manifest = verify(home.settings.bundles, digest) if champion else None
-    return origin_of(recipe, snapshot=snapshot.fingerprint, champion=manifest, digest=digest)
+    origin = origin_of(recipe, snapshot=snapshot.fingerprint, champion=manifest, digest=digest)
+    if origin.parent and origin.parent in home.erasures.containing():
+        return Origin(words=f"from scratch: bundle {origin.parent[:12]} has learned from a person who was erased since")
+    return origin
 
 
 def load_start(home: Platform, origin: Origin, split: Split) -> Start:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 
 from infra.database import Database, open_database
+from infra.erasures import ErasureStore
 from infra.events import EventStore
 from infra.histories import HistoryStore
 from infra.lake import Lake
@@ -80,6 +81,11 @@ class Platform:
     def retrains(self) -> RetrainStore:
         """Which retrains drift asked for."""
         return RetrainStore(self.database)
+
+    @cached_property
+    def erasures(self) -> ErasureStore:
+        """Who was erased."""
+        return ErasureStore(self.database)
 
     @cached_property
     def takedowns(self) -> TakedownStore:

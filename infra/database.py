@@ -142,6 +142,25 @@ class Database:
             return self.insert_new(connection, table, rows)
         return insert_new_rows(connection, table.name, rows)
 
+    def scrub(self) -> bool:
+        """Write the file anew without what was deleted, and empty its log; return whether nothing of it is left.
+
+        SQLite keeps deleted rows in free pages until these are used again. Where somebody reads for all of that time,
+        the log cannot be emptied: call again. PostgreSQL is asked for the same; its log and its backups are its own.
+        """
+        with (
+            explained(self.engine.url),
+            self.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as opened,
+        ):
+            if opened.dialect.name == "postgresql":
+                opened.exec_driver_sql("VACUUM")
+                return True
+            driver = opened.connection.dbapi_connection
+            assert isinstance(driver, sqlite3.Connection)
+            driver.execute("VACUUM")
+            (is_busy, *_) = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            return not is_busy
+
     def schema_version(self) -> str | None:
         """Return the schema version that the database says it has."""
         with self.read() as connection:

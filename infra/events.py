@@ -26,6 +26,7 @@ from infra.event_records import (
     user_key,
     user_keys,
 )
+from infra.tombstones import Tombstones
 
 __all__ = [
     "ArmFigures",
@@ -52,12 +53,13 @@ class EventStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._tombstones = Tombstones(database)
 
     def append_requests(self, served: Sequence[ServedRequest]) -> int:
         """Keep answers, all of them in one transaction; it is durable when this returns.
 
         Returns:
-            How many were new; one whose `request_id` is there already is passed over.
+            How many were new; one whose `request_id` is there already, or that is of an erased user, is passed over.
         """
         if not served:
             return 0
@@ -101,6 +103,8 @@ class EventStore:
         return receipts
 
     def _insert_requests(self, connection: Connection, served: Sequence[ServedRequest]) -> int:
+        if erased := self._tombstones.among(connection, (request.user_key for request in served)):
+            served = [request for request in served if request.user_key not in erased]
         names = {request.user_key: request.user_id for request in served if request.user_id}
         rows = [{"user_key": key, "user_id": name} for key, name in names.items()]
         self._database.insert_new_plain(connection, user_keys, rows)

@@ -28,6 +28,7 @@ from sqlalchemy import (
 from infra.database import Database, metadata, to_microseconds
 from infra.events import user_key
 from infra.lookup import Lookup
+from infra.tombstones import Tombstones
 from recmodels.data import schema
 
 histories = Table(
@@ -80,6 +81,7 @@ class HistoryStore:
         self._database = database
         self._max_length = max_length
         self._newest = Lookup(database, _newest_events())
+        self._tombstones = Tombstones(database)
 
     def append(self, events: Sequence[HistoryEvent]) -> int:
         """Add events, all of them in one transaction; it is durable when this returns.
@@ -93,7 +95,9 @@ class HistoryStore:
             return self.add(connection, events)
 
     def add(self, connection: Connection, events: Sequence[HistoryEvent]) -> int:
-        """Add events within a transaction of somebody else's, and return how many were new."""
+        """Add events within a transaction of somebody else's, and return how many were new; of erased users, none."""
+        if erased := self._tombstones.among(connection, {event.user_key for event in events}):
+            events = [event for event in events if event.user_key not in erased]
         rows = [
             {
                 "user_key": event.user_key,
@@ -125,11 +129,6 @@ class HistoryStore:
         with self._database.read() as connection:
             return connection.execute(select(func.count(histories.c.user_key.distinct()))).scalar_one()
 
-    def forget(self, user_key: str) -> None:
-        """Delete everything about one user."""
-        with self._database.begin() as connection:
-            connection.execute(delete(histories).where(histories.c.user_key == user_key))
-
     def replace_all(self, interactions: pa.Table, *, secret: bytes) -> int:
         """Bring the store in line with `interactions`, usually a model's positives.
 
@@ -151,9 +150,14 @@ class HistoryStore:
         keys = _user_keys(rows[schema.USER_ID], secret=secret)
         written = 0
         for start, end in _user_chunks(keys):
-            records = _records(rows.slice(start, end - start), keys[start:end])
+            records, users = (
+                _records(rows.slice(start, end - start), keys[start:end]),
+                np.unique(keys[start:end]).tolist(),
+            )
             with self._database.begin() as connection:
-                _delete_until(connection, np.unique(keys[start:end]).tolist(), newest=newest)
+                if erased := self._tombstones.among(connection, users):
+                    records = [record for record in records if record["user_key"] not in erased]
+                _delete_until(connection, users, newest=newest)
                 self._database.insert_new_plain(connection, histories, records)
             written += len(records)
         self._delete_strangers(set(keys.tolist()), newest=newest)

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
 
-from infra.lake_erasure import Erasure, erase, forget_older_versions, targets_of
+from infra.lake_erasure import Erasure, count, erase, first_moment, forget_older_versions, targets_of
 from infra.lake_layout import (
     TIME_COLUMNS,
     conform,
@@ -276,6 +276,34 @@ class Lake:
             rows = {target.table_name: erase(self._tables, target) for target in targets}
             versions = {name: forget_older_versions(self._tables, name, now=now) for name in rows}
         return Erasure({name: count for name, count in rows.items() if count}, versions)
+
+    def count_user(self, user_id: str, *, user_key: str = "") -> dict[str, int]:
+        """Return how many rows of each table are about a user; tables without any are left out.
+
+        Args:
+            user_id: As for `erase_user`.
+            user_key: As for `erase_user`.
+
+        Raises:
+            StoreError: A table is damaged.
+        """
+        with self.reading():
+            targets = targets_of(self._tables, user_id=user_id, user_key=user_key)
+            counted = {target.table_name: count(self._tables, target) for target in targets}
+        return {name: rows for name, rows in counted.items() if rows}
+
+    def first_moment(self, user_id: str) -> datetime | None:
+        """Return the time of a user's first interaction; None without any.
+
+        Raises:
+            StoreError: The table is damaged.
+        """
+        with self.reading():
+            return first_moment(self._tables, user_id)
+
+    def is_readable(self, table_name: str, version: int) -> bool:
+        """Say whether a version can still be read: whether nobody was erased from the table since."""
+        return version >= self._tables.first_readable(table_name)
 
     def _held(self, lock: Callable[[Path], AbstractContextManager[None]]) -> AbstractContextManager[None]:
         return nullcontext() if self._lock is None else lock(self._lock)

@@ -63,6 +63,26 @@ def targets_of(tables: DeltaTables, *, user_id: str, user_key: str) -> list[Targ
     return [target for target in targets if tables.find(target.table_name) is not None]
 
 
+def count(tables: DeltaTables, target: Target) -> int:
+    """Return how many rows of the newest version are about the user."""
+    files = tables.files(tables.open(target.table_name), target.table_name)
+    if not files:
+        return 0
+    query = f"SELECT count(*) AS rows FROM files WHERE {target.condition}"  # noqa: S608 - our own conditions
+    return int(tables.query(target.table_name, query, files=files, parameters=[target.value])["rows"][0].as_py())
+
+
+def first_moment(tables: DeltaTables, user_id: str) -> datetime | None:
+    """Return the time of a user's first interaction; None without any."""
+    table = tables.find("interactions")
+    files = tables.files(table, "interactions") if table is not None else []
+    if not files:
+        return None
+    query = f'SELECT min("{schema.TIMESTAMP}") AS first FROM files WHERE "{schema.USER_ID}" = $1'  # noqa: S608
+    found: datetime | None = tables.query("interactions", query, files=files, parameters=[user_id])["first"][0].as_py()
+    return found
+
+
 def erase(tables: DeltaTables, target: Target) -> int:
     """Rewrite the partitions that hold rows about the user without these, in one commit; return how many there were."""
     name = target.table_name

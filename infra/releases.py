@@ -1,10 +1,10 @@
 """Which quarantined rows were released, by whom, when and why: marks beside the quarantine, which never shrinks."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Column, String, Table, Text, func, select
+from sqlalchemy import Column, String, Table, Text, delete, func, select
 
 from infra.database import BigKey, Database, Moment, metadata
 
@@ -84,6 +84,15 @@ class ReleaseStore:
         with self._database.read() as connection:
             found = connection.execute(select(quarantine_releases.c.row_id, quarantine_releases.c.outcome))
             return {row.row_id: row.outcome for row in found}
+
+    def keep_only(self, row_ids: Collection[str]) -> int:
+        """Drop the marks of rows that are in the quarantine no more, since an erasure took them; return how many."""
+        with self._database.begin(lock="releases") as connection:
+            marked = connection.execute(select(quarantine_releases.c.row_id)).scalars()
+            gone = sorted(set(marked).difference(row_ids))
+            for row_id in gone:
+                connection.execute(delete(quarantine_releases).where(quarantine_releases.c.row_id == row_id))
+        return len(gone)
 
     def audit(self) -> list[AuditLine]:
         """Return every release, the newest first."""

@@ -114,6 +114,11 @@ class Settings(BaseSettings):
         return self.root / "reports"
 
     @property
+    def receipts(self) -> Path:
+        """Folder of the receipts of erasures, one JSON file each."""
+        return self.root / "receipts"
+
+    @property
     def logs(self) -> Path:
         """Folder of the services' logs."""
         return self.root / "logs"

@@ -26,6 +26,7 @@ from infra.serving.warmup import RecordedHistories
 from infra.serving.watcher import View, Watcher
 from infra.shadows import ShadowStore
 from infra.takedowns import TakedownStore
+from infra.tombstones import Tombstones
 from recmodels.safety import SafetyPolicy
 
 
@@ -64,7 +65,8 @@ def create_app(
         gateway.view = view
 
     garage = Garage(bundles, RecordedHistories(events, histories).read, safety=safety)
-    watcher = Watcher(RolloutStore(database), takedowns, segments, garage=garage, publish=publish)
+    rollouts, tombstones = RolloutStore(database), Tombstones(database)
+    watcher = Watcher(rollouts, takedowns, segments, tombstones, garage=garage, publish=publish)
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:

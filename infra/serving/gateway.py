@@ -33,6 +33,7 @@ from infra.serving.shadowing import Shadow, Shown
 from infra.serving.slots import Slot
 from infra.serving.watcher import View
 from infra.shadows import ShadowStore
+from infra.tombstones import tombstone
 from recmodels.assignment import Arm, bucket_of
 from recmodels.errors import StoreError
 
@@ -74,7 +75,7 @@ class Gateway:
         """Replaced as a whole by the watcher; a request reads it once."""
 
     async def recommend(self, request: RecommendRequest) -> RecommendResponse:
-        """Make a list and log it.
+        """Make a list and log it; what an erased user is answered is not logged, and no feedback on it is taken.
 
         Raises:
             LogFullError: What would be served cannot be logged.
@@ -91,10 +92,12 @@ class Gateway:
         seconds = ended - began
         place = _Place(request_id, key, arm, view.lineup.serving)
         served = self._served(request, ranking, place, seconds=seconds)
-        self.log.record(served)
+        is_erased = bool(view.erased) and tombstone(key) in view.erased
+        if not is_erased:
+            self.log.record(served)
         self.instruments.latency.observe(seconds, arm)
         challenger = view.lineup.shadow
-        if challenger is not None and history.item_ids:  # without a history no model is asked
+        if challenger is not None and history.item_ids and not is_erased:  # without a history no model is asked
             shown = Shown(served, ended - ranked, ask_of(history, wish), challenger, view)
             asyncio.get_running_loop().call_soon(self.shadow.offer, shown)  # when this answer has been handed out
         reason = ranking.fallback_reason if is_readable else "history_unreadable"

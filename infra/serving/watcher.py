@@ -18,6 +18,7 @@ from infra.segments import SegmentItems, SegmentStore
 from infra.serving.batching import Standing
 from infra.serving.slots import Garage, Lineup, LoadedModel
 from infra.takedowns import TakedownStore
+from infra.tombstones import Tombstones
 from recmodels.data.schema import ITEM_ID, ITEMS, SAFETY
 from recmodels.retrieval.newcomers import Newcomers, attach
 
@@ -43,6 +44,7 @@ class View:
             catalogue says of them.
         standings: By digest, what holds for the requests to a loaded model.
         segment_version: Version of the segment of new items; 0 before the first one.
+        erased: Tombstones of users of whom nothing is kept.
         is_store_reachable: The last polls succeeded; when they did not, the last known state goes on serving.
         has_polled: The stores were read at least once.
     """
@@ -52,6 +54,7 @@ class View:
     mislabelled: frozenset[str] = frozenset()
     standings: Mapping[str, Standing] = field(default_factory=dict)
     segment_version: int = 0
+    erased: frozenset[str] = frozenset()
     is_store_reachable: bool = False
     has_polled: bool = False
 
@@ -67,6 +70,7 @@ class Watcher:
         rollouts: Tells who serves.
         takedowns: Tells what is taken down.
         segments: Tells what is new, and what was labelled anew.
+        tombstones: Tells who was erased.
         garage: Loads models.
         publish: Called in a thread of the watcher's with each new view; must be quick.
         poll_seconds: Time between two polls.
@@ -77,6 +81,7 @@ class Watcher:
         rollouts: RolloutStore,
         takedowns: TakedownStore,
         segments: SegmentStore,
+        tombstones: Tombstones,
         *,
         garage: Garage,
         publish: Callable[[View], None],
@@ -85,6 +90,7 @@ class Watcher:
         self._rollouts = rollouts
         self._takedowns = takedowns
         self._segments = segments
+        self._tombstones = tombstones
         self._garage = garage
         self._publish = publish
         self._poll_seconds = poll_seconds
@@ -171,6 +177,7 @@ class Watcher:
 
     def _read_items(self) -> None:
         """Read what changed, and publish at once what is blocked: one store's trouble does not hold up the other."""
+        self._change(erased=self._tombstones.read().tombstones)
         if self._takedowns.version() != self._takedown_version:
             listed = self._takedowns.blocked()
             self._taken_down, self._takedown_version = listed.item_ids, listed.version

@@ -54,15 +54,7 @@ class Model:
         """
         users = incidence(data.train, self.vocabulary_size)  # (U, N)
         _check_memory(users.shape[1], self.config.memory_gigabytes)
-        inverse = _inverse(users, self.config.regularisation)  # (N, N)
-        diagonal = np.diagonal(inverse).copy()
-        np.fill_diagonal(inverse, 0)
-        num_items = len(inverse)
-        parts = []
-        for rows in blocks(num_items, num_items):
-            weights = (-inverse[rows] / diagonal).astype(np.float32)  # (n, N)
-            parts.append(strongest(weights, self.config.neighbours))
-        self.weights = with_special_entries(sparse.vstack(parts, format="csr"))
+        self.weights = table_of(inverse_gram(users, self.config.regularisation), self.config)
         return self
 
     def export(self) -> ItemItemScorer:
@@ -70,7 +62,20 @@ class Model:
         return ItemItemScorer(self.weights, self.config.history_length)
 
 
-def _inverse(users: sparse.csc_array, regularisation: float) -> NDArray[np.float64]:
+def table_of(inverse: NDArray[np.float64], config: Model.Config) -> sparse.csr_array:
+    """Return what is served of an inverse Gram matrix (N, N): the strongest weights of each row, (V, V) CSR."""
+    diagonal = np.diagonal(inverse).copy()
+    num_items = len(inverse)
+    parts = []
+    for rows in blocks(num_items, num_items):
+        weights = (-inverse[rows] / diagonal).astype(np.float32)  # (n, N)
+        weights[np.arange(len(weights)), np.arange(rows.start, rows.stop)] = 0
+        parts.append(strongest(weights, config.neighbours))
+    return with_special_entries(sparse.vstack(parts, format="csr"))
+
+
+def inverse_gram(users: sparse.csc_array, regularisation: float) -> NDArray[np.float64]:
+    """Return the inverse of X'X + lambda I, (N, N) symmetric, of who consumed what, X (U, N)."""
     gram: NDArray[np.float64] = (users.T @ users).toarray().astype(np.float64)
     gram[np.diag_indices_from(gram)] += regularisation
     factor, info = linalg.lapack.dpotrf(gram, lower=True, overwrite_a=True)

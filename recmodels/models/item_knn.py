@@ -1,8 +1,10 @@
 """Item neighbours: items that the same users consumed, by cosine similarity."""
 
+from collections.abc import Callable
 from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 from scipy import sparse
 
@@ -38,18 +40,32 @@ class Model:
     def fit(self, data: TrainingData) -> Self:
         """Compute the similarities block by block and keep the nearest neighbours of each item."""
         users = incidence(data.train, self.vocabulary_size)  # (U, N)
-        num_items = users.shape[1]
-        norms = np.sqrt(users.sum(axis=0))
-        parts = []
-        for rows in blocks(num_items, num_items):
-            together = (users[:, rows].T @ users).toarray()  # (n, N)
-            together[np.arange(len(together)), np.arange(rows.start, rows.stop)] = 0
-            denominator = norms[rows, None] * norms + self.config.shrinkage
-            similarity = np.divide(together, denominator, out=np.zeros_like(together), where=denominator > 0)
-            parts.append(strongest(similarity, self.config.neighbours))
-        self.weights = with_special_entries(sparse.vstack(parts, format="csr"))
+        self.weights = table_of(lambda rows: users[:, rows].T @ users, users.sum(axis=0), self.config)
         return self
 
     def export(self) -> ItemItemScorer:
         """Return the table of neighbours."""
         return ItemItemScorer(self.weights, self.config.history_length)
+
+
+def table_of(
+    together_of: Callable[[slice], sparse.csr_array], counts: NDArray[np.float32], config: Model.Config
+) -> sparse.csr_array:
+    """Return what is served: the most similar items of each item, (V, V) CSR.
+
+    Args:
+        together_of: Gives for rows of items how many users consumed each pair, (n, N) float32; whole numbers, which
+            are exact below 2**24.
+        counts: (N,) float32, users who consumed each item.
+        config: The model's settings.
+    """
+    num_items = len(counts)
+    norms = np.sqrt(counts)
+    parts = []
+    for rows in blocks(num_items, num_items):
+        together = together_of(rows).toarray()  # (n, N)
+        together[np.arange(len(together)), np.arange(rows.start, rows.stop)] = 0
+        denominator = norms[rows, None] * norms + config.shrinkage
+        similarity = np.divide(together, denominator, out=np.zeros_like(together), where=denominator > 0)
+        parts.append(strongest(similarity, config.neighbours))
+    return with_special_entries(sparse.vstack(parts, format="csr"))

@@ -7,6 +7,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 
+from flows.erased_models import standing
+from flows.forget import forget, whom
 from flows.ingest import ingest
 from flows.references import Candidate, Snapshot
 from flows.release import release
@@ -17,6 +19,7 @@ from infra.rollouts import ModelReference, Plan
 from infra.settings import Settings
 from recmodels.data.schema import TIMESTAMP
 from recmodels.data.sources import SOURCES
+from recmodels.errors import StoreError
 from recmodels.lineage import OLDER_USERS, WEIGHTS
 from recmodels.manifest import verify
 from recmodels.presets import popularity
@@ -97,3 +100,32 @@ def test_training_goes_on_from_the_champion_when_data_has_grown(home: Settings, 
     (promoted,) = train(grown, [WARM])
     assert (promoted.was_done, promoted.digest) == (True, after.digest)  # it does not go on from itself
     stores.database.close()
+
+
+@pytest.mark.slow
+def test_what_a_model_learned_of_an_erased_person_does_not_live_on(home: Settings, files: Path) -> None:
+    stores = connect(home)
+    first_days = _snapshot(files, end=_day(files, 20))
+    (before,) = train(first_days, [WARM])
+    _crown(stores, before)
+    user = stores.lake.read("interactions", columns=["user_id"])["user_id"][0].as_py()
+
+    receipt = forget(whom(stores, user_id=user), "ann")
+
+    assert [(model.digest, model.version, model.stage) for model in receipt.models] == [(before.digest, 1, "champion")]
+    assert receipt.until is not None
+    with pytest.raises(StoreError, match="a user was erased"):
+        train(first_days, [override(WARM, ["seed=2"])])
+    (after,) = train(_snapshot(files), [WARM])
+    assert after.origin == (f"from scratch: bundle {before.digest[:12]} has learned from a person who was erased since")
+    again = forget(whom(stores, user_id=user), "ann")
+    assert [model.digest for model in again.models] == [before.digest]
+    _promote_over(stores, after)
+    assert [model.stage for model in standing(stores, again)] == ["archived"]
+    stores.database.close()
+
+
+def _promote_over(home: Platform, candidate: Candidate) -> None:
+    source = f"runs:/{candidate.run_id}/bundle"
+    home.registry.register(candidate.digest, run_id=candidate.run_id, source=source, tags={})
+    _promote(home, candidate)

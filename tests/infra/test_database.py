@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+import infra.erasures
 import infra.events
 import infra.histories
 import infra.outbox

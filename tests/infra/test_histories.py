@@ -72,14 +72,6 @@ def test_length_stays_bounded_when_a_user_does_much(database: Database, later: L
     assert kept[-8:] == tuple(f"i{n}" for n in range(32, 40))
 
 
-def test_user_can_be_forgotten(database: Database, now: datetime) -> None:
-    store = HistoryStore(database)
-    store.append([HistoryEvent("k", "i1", now, "video"), HistoryEvent("l", "i1", now, "video")])
-    store.forget("k")
-    assert store.last("k", limit=5).item_ids == ()
-    assert store.last("l", limit=5).item_ids == ("i1",)
-
-
 def test_interactions_replace_what_is_as_old_as_they_are(database: Database, now: datetime, later: Later) -> None:
     store = HistoryStore(database, max_length=3)
     anna, bert, carl = (user_key(name, SECRET) for name in ("anna", "bert", "carl"))

@@ -13,6 +13,7 @@ from infra.segments import SegmentStore
 from infra.serving.slots import Garage, Lineup
 from infra.serving.watcher import View, Watcher
 from infra.takedowns import TakedownStore
+from infra.tombstones import Tombstones
 from recmodels.data.schema import ITEMS
 from tests.infra.gateway_home import BLOCKED_ITEM, NOW, Home
 
@@ -38,6 +39,7 @@ def watching(home: Home, garage: Garage | None = None) -> Iterator[list[View]]:
         home.rollouts,
         TakedownStore(home.database),
         SegmentStore(home.database),
+        Tombstones(home.database),
         garage=garage or Garage(home.bundles),
         publish=views.append,
         poll_seconds=0.02,
