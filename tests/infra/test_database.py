@@ -85,12 +85,12 @@ def test_open_is_refused_when_a_newer_version_wrote_the_store(sqlite_url: str) -
         ("nonsense", "cannot be used"),
         ("mysql+nothing://me:secret@host/x", "cannot be used"),
         ("sqlite://", "keeps nothing"),
-        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "Check EVERFEED_DATABASE_URL"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "Check EVERFEED_DATABASE_URL"),
     ],
 )
 def test_open_says_what_to_do_when_the_url_cannot_be_used(url: str, words: str) -> None:
     if url.startswith("postgresql"):
-        pytest.importorskip("psycopg", reason="PostgreSQL's driver psycopg is not installed")
+        pytest.importorskip("pg8000", reason="PostgreSQL's driver pg8000 is not installed")
     with pytest.raises(StoreError, match=words) as caught:
         open_database(url)
     assert "secret" not in str(caught.value)
