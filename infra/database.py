@@ -115,7 +115,7 @@ class Database:
         Raises:
             StoreError: The database stayed locked for 30 seconds, or cannot be reached.
         """
-        with explained(self.engine.url), self._writer.begin() as connection:
+        with explained(self.engine.url), _begun(self._writer) as connection:
             if lock and connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"everfeed.{lock}"})
             yield connection
@@ -127,7 +127,7 @@ class Database:
         Raises:
             StoreError: The database cannot be reached.
         """
-        with explained(self.engine.url), self.engine.begin() as connection:
+        with explained(self.engine.url), _begun(self.engine) as connection:
             yield connection
 
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
@@ -181,6 +181,22 @@ def open_database(url: str, *, is_synced: bool = True) -> Database:
         database.close()
         raise
     return database
+
+
+@contextmanager
+def _begun(engine: Engine) -> Iterator[Connection]:
+    """Yield a transaction; a connection that turns out to be dead when it begins is replaced, once."""
+    for is_last in (False, True):
+        connection = engine.connect()
+        try:
+            transaction = connection.begin()
+            break
+        except DBAPIError as error:
+            connection.close()
+            if is_last or not error.connection_invalidated:
+                raise
+    with connection, transaction:
+        yield connection
 
 
 @cache
@@ -306,7 +322,7 @@ def explained(url: URL) -> Iterator[None]:
         yield
     except NoneFreeError as error:
         raise StoreError(
-            f"database {url.render_as_string()}: every connection of this process is in use. Send fewer requests at"
+            f"database {_shown(url)}: every connection of this process is in use. Send fewer requests at"
             " once, or find what holds them."
         ) from error
     except DBAPIError as error:
@@ -314,7 +330,12 @@ def explained(url: URL) -> Iterator[None]:
         if found is None:
             raise
         reason, advice = found
-        raise StoreError(f"database {url.render_as_string()} {reason}. {advice}") from error
+        raise StoreError(f"database {_shown(url)} {reason}. {advice}") from error
+
+
+def _shown(url: URL) -> str:
+    """Return the URL as a person wrote it, but for the password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string()
 
 
 def _sqlite_reason(error: DBAPIError) -> tuple[str, str] | None:
@@ -343,7 +364,7 @@ def _version(connection: Connection) -> str | None:
 def _refuse_newer(version: str | None, *, url: URL) -> None:
     if version is not None and version not in known_versions():
         raise StoreError(
-            f"database {url.render_as_string()} has schema version {version!r}; this Everfeed knows versions up to"
+            f"database {_shown(url)} has schema version {version!r}; this Everfeed knows versions up to"
             f" {known_versions()[-1]!r}. A newer Everfeed wrote it: install that one, or set EVERFEED_DATABASE_URL or"
             " EVERFEED_HOME to another place."
         )

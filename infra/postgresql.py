@@ -1,21 +1,26 @@
 """What is PostgreSQL's own: its driver, how a connection is made and set up, and what its errors mean.
 
-The driver is pg8000: Python alone, under the BSD licence (psycopg is under the LGPL). It is used as it is, but for one
-round trip where its commit takes three.
+The driver is pg8000: Python alone, under the BSD licence (psycopg is under the LGPL). It is used as it is, but that a
+statement takes one round trip, where pg8000 waits three times.
 """
+
+from __future__ import annotations
 
 import socket
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any, Final
 
+import msgspec
 from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from recmodels.errors import StoreError
@@ -43,6 +48,7 @@ _SYNC: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
 
+_KINDS: Final[Mapping[str, type[DBAPIError]]] = {"22": DataError, "23": IntegrityError, "42": ProgrammingError}
 _REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "28": (
         "refuses the user or the password",
@@ -113,7 +119,7 @@ class _Dialect(PGDialect_pg8000):
             options["ssl_context"] = False
         channel = _open_socket(host, port, seconds=seconds, error=self.loaded_dbapi.InterfaceError)
         try:
-            connection: DBAPIConnection = super().connect(*arguments, sock=channel, **options)
+            connection: DBAPIConnection = _connection_type()(*arguments, sock=channel, **options)
         except BaseException:
             channel.close()
             raise
@@ -123,10 +129,44 @@ class _Dialect(PGDialect_pg8000):
         """Commit in one round trip."""
         dbapi_connection.execute_simple("commit")
 
+    def do_close(self, dbapi_connection: Any) -> None:
+        """Close; a server that is gone already needs no goodbye."""
+        with suppress(self.loaded_dbapi.InterfaceError):
+            dbapi_connection.close()
+
     def is_disconnect(self, e: Exception, connection: object, cursor: object) -> bool:
         """Say whether the connection cannot be used any more."""
+        del connection, cursor
         words = str(e)
         return "network error" in words or "connection is closed" in words or _code(e).startswith(_DISCONNECTED)
+
+
+@cache
+def _connection_type() -> Any:
+    """Return pg8000's connection, with a statement sent at once; the driver is imported where it is needed."""
+    from pg8000 import core, dbapi
+
+    class Connection(dbapi.Connection):  # type: ignore[misc]  # it has no types
+        def execute_unnamed(self, statement: str, vals: Any = (), oids: Any = (), stream: Any = None) -> Any:
+            context = core.Context(statement, stream=stream)
+            self.send_PARSE(core.NULL_BYTE, statement, oids)
+            self.send_BIND(core.NULL_BYTE, core.make_params(self.py_types, vals))
+            self._send_message(core.DESCRIBE, core.PORTAL + core.NULL_BYTE)
+            self.send_EXECUTE()
+            self._send_message(core.SYNC, b"")
+            core._flush(self._sock)
+            self.handle_messages(context)
+            return context
+
+        def handle_messages(self, context: Any) -> None:
+            try:
+                super().handle_messages(context)
+            except dbapi.InterfaceError:
+                if context.error is None:
+                    raise
+                raise context.error from None  # the server's last words, before it closed the connection
+
+    return Connection
 
 
 registry.register("postgresql.everfeed", __name__, _Dialect.__name__)
@@ -149,7 +189,7 @@ def postgresql_engine(url: URL, *, is_synced: bool, is_migrating: bool = False) 
         own = own.update_query_dict(dict.fromkeys(_LIMITS, "0"))
         engine = _engine(own, poolclass=NullPool)
     else:
-        engine = _engine(own, pool_pre_ping=True, pool_use_lifo=True, pool_recycle=1800)
+        engine = _engine(own, pool_use_lifo=True, pool_recycle=1800, json_serializer=_to_json)
     event.listen(engine, "connect", _synced if is_synced else _unsynced)
     event.listen(engine, "begin", _begin)
     event.listen(engine, "handle_error", _as_kind, retval=True)
@@ -239,14 +279,17 @@ def _as_kind(context: ExceptionContext) -> Exception | None:
     if not isinstance(found, DBAPIError) or isinstance(found, (IntegrityError, OperationalError)):
         return None
     code = _code(orig)
-    kind: type[DBAPIError] | None = None
-    if code.startswith("23"):
-        kind = IntegrityError
-    elif context.is_disconnect or (code and reason_of(found)) or not code:
+    kind = _KINDS.get(code[:2])
+    if context.is_disconnect or not code or (kind is None and reason_of(found)):
         kind = OperationalError
     if kind is None:
         return None
     return kind(found.statement, found.params, orig, connection_invalidated=context.is_disconnect)
+
+
+def _to_json(value: object) -> str:
+    """Write JSON as the standard has it: PostgreSQL refuses the words for what is not finite, which become null."""
+    return msgspec.json.encode(value).decode()
 
 
 def _fields(error: BaseException | None) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 
 OWNER = "everfeed"
+_ENGLISH = ("--locale=C.UTF-8", "--locale-provider=icu", "--icu-locale=en-US")  # sorts a, B, c: unlike SQLite
 PASSWORD = "p@ss:word/ of the owner"
 
 
@@ -54,7 +55,7 @@ def server(programs: Path) -> Iterator[Server]:
             for path in (folder, password):
                 shutil.chown(path, user)
         made = Server(programs, folder, _free_port())
-        options = ("-A", "scram-sha-256", f"--pwfile={password}", "-U", OWNER, "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        options = ("-A", "scram-sha-256", f"--pwfile={password}", "-U", OWNER, "-E", "UTF8", "-N", *_ENGLISH)
         _run(str(programs / "initdb"), "-D", str(folder / "data"), *options)
         made.start()
         try:

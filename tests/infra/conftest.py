@@ -53,6 +53,14 @@ def database(database_url: str) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture
+def database_again(database_url: str) -> Iterator[Database]:
+    """The same database, opened as another process opens it."""
+    opened = open_database(database_url)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture(scope="session")
 def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A new MLflow database; making one takes seconds."""
