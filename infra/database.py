@@ -36,6 +36,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from infra.bulk import insert_new_arrays, insert_new_rows
 from infra.postgresql import postgresql_engine, reason_of
+from infra.urls import POSTGRESQL_DRIVER, with_driver, without_password
 from recmodels.errors import StoreError
 
 metadata = MetaData(
@@ -208,12 +209,12 @@ def known_versions() -> tuple[str, ...]:
 
 def _parse(url: str) -> URL:
     try:
-        parsed = make_url(url)
+        parsed = make_url(with_driver(url, POSTGRESQL_DRIVER))
         if parsed.get_backend_name() != "postgresql":  # its driver is ours, whatever the URL says
             parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
-            f"database URL {_without_password(url)!r} cannot be used ({error}). Expected"
+            f"database URL {without_password(url)!r} cannot be used ({error}). Expected"
             " sqlite:////absolute/path/file.db or postgresql://user:password@host/name; set EVERFEED_DATABASE_URL."
         ) from error
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
@@ -222,10 +223,6 @@ def _parse(url: str) -> URL:
             " Change EVERFEED_DATABASE_URL."
         )
     return parsed
-
-
-def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):.*@", r"\1:***@", url)  # a password may hold an @
 
 
 def _engine(url: URL, *, is_synced: bool) -> Engine:

@@ -25,9 +25,6 @@ from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
 from recmodels.errors import StoreError
 
-DRIVER: Final = "postgresql+pg8000"
-"""Driver name of a URL for SQLAlchemy as other libraries use it."""
-
 LOCK_SECONDS: Final = 30
 """How long a statement waits for a lock, as on SQLite."""
 
