@@ -25,6 +25,7 @@ class Server:
     programs: Path
     folder: Path
     port: int
+    is_durable: bool = False
 
     def url(self, database: str = "postgres", *, user: str = OWNER, password: str = PASSWORD) -> str:
         """URL of a database on it."""
@@ -33,7 +34,8 @@ class Server:
 
     def start(self) -> None:
         options = f"-p {self.port} -k {self.folder} -c listen_addresses=127.0.0.1 -c max_connections=50"
-        options += " -c fsync=off -c autovacuum=off"  # the machine is not to lose its power in a test
+        if not self.is_durable:
+            options += " -c fsync=off -c autovacuum=off"  # the machine is not to lose its power in a test
         self._control("-l", str(self.folder / "log"), "-w", "-o", options, "start")
 
     def stop(self, mode: str = "fast") -> None:
@@ -45,8 +47,8 @@ class Server:
 
 
 @contextmanager
-def server(programs: Path) -> Iterator[Server]:
-    """Make a server, start it, and take it away at the end."""
+def server(programs: Path, *, is_durable: bool = False) -> Iterator[Server]:
+    """Make a server, start it, and take it away at the end; commits wait for the disk where it is durable."""
     with tempfile.TemporaryDirectory(prefix="everfeed-pg-", dir="/tmp") as name:  # a socket's path is short
         folder, user = Path(name), _user()
         password = folder / "password"
@@ -54,7 +56,7 @@ def server(programs: Path) -> Iterator[Server]:
         if user is not None:
             for path in (folder, password):
                 shutil.chown(path, user)
-        made = Server(programs, folder, _free_port())
+        made = Server(programs, folder, _free_port(), is_durable)
         options = ("-A", "scram-sha-256", f"--pwfile={password}", "-U", OWNER, "-E", "UTF8", "-N", *_ENGLISH)
         _run(str(programs / "initdb"), "-D", str(folder / "data"), *options)
         made.start()
