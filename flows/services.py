@@ -140,12 +140,11 @@ def _prefect(settings: Settings) -> Service:
 
 
 def _mlflow(settings: Settings) -> Service:
+    """Its database comes through the environment: every user of the machine may see a command line."""
     own = (f"{settings.host}:*", "localhost:*")
     command = module_command(
         "mlflow",
         "server",
-        "--backend-store-uri",
-        settings.mlflow,
         "--artifacts-destination",
         settings.artifacts.as_uri(),
         *_listen(settings.host, settings.mlflow_port),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,19 +21,22 @@ from sqlalchemy import (
     MetaData,
     Table,
     TypeDecorator,
+    UniqueConstraint,
     create_engine,
     event,
     inspect,
-    literal,
     make_url,
     text,
 )
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoneFreeError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from infra.bulk import insert_new_rows
+from infra.bulk import insert_new_arrays, insert_new_rows
+from infra.postgresql import postgresql_engine, reason_of
+from infra.urls import POSTGRESQL_DRIVER, with_driver, without_password
 from recmodels.errors import StoreError
 
 metadata = MetaData(
@@ -112,7 +116,7 @@ class Database:
         Raises:
             StoreError: The database stayed locked for 30 seconds, or cannot be reached.
         """
-        with explained(self.engine.url), self._writer.begin() as connection:
+        with explained(self.engine.url), _begun(self._writer) as connection:
             if lock and connection.dialect.name == "postgresql":
                 connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"everfeed.{lock}"})
             yield connection
@@ -124,22 +128,24 @@ class Database:
         Raises:
             StoreError: The database cannot be reached.
         """
-        with explained(self.engine.url), self.engine.begin() as connection:
+        with explained(self.engine.url), _begun(self.engine) as connection:
             yield connection
 
     def insert_new(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Insert rows, passing over those whose key is there already; return how many were inserted."""
         if not rows:
             return 0
-        if connection.dialect.name == "postgresql":  # its driver does not count rows over several statements
-            statement = postgresql.insert(table).on_conflict_do_nothing().returning(literal(1))
-            return len(connection.execute(statement, rows).all())
+        if connection.dialect.name == "postgresql":
+            ordered = _in_order_of_key(table, rows)
+            return connection.execute(postgresql.insert(table).on_conflict_do_nothing(), ordered).rowcount
         return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows).rowcount
 
     def insert_new_plain(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Do as `insert_new`, faster on SQLite, for columns of types that SQLAlchemy does not convert."""
-        if not rows or connection.dialect.name != "sqlite":
-            return self.insert_new(connection, table, rows)
+        """Do as `insert_new`, many rows at once, for columns of types that SQLAlchemy does not convert."""
+        if not rows:
+            return 0
+        if connection.dialect.name == "postgresql":
+            return insert_new_arrays(connection, table, _in_order_of_key(table, rows))
         return insert_new_rows(connection, table.name, rows)
 
     def scrub(self) -> bool:
@@ -184,12 +190,7 @@ def open_database(url: str, *, is_synced: bool = True) -> Database:
         StoreError: The URL cannot be used, the database is damaged or unreachable, or a newer Everfeed wrote it.
     """
     parsed = _parse(url)
-    engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
-    if parsed.get_backend_name() == "sqlite":
-        _prepare_sqlite(engine, parsed)
-        if not is_synced:
-            event.listen(engine, "connect", _relax_sqlite)
-    database = Database(engine)
+    database = Database(_engine(parsed, is_synced=is_synced))
     try:
         with database.read() as connection:
             version = _version(connection)
@@ -197,9 +198,25 @@ def open_database(url: str, *, is_synced: bool = True) -> Database:
         if version != known_versions()[-1]:
             _upgrade(database)
     except BaseException:
-        engine.dispose()
+        database.close()
         raise
     return database
+
+
+@contextmanager
+def _begun(engine: Engine) -> Iterator[Connection]:
+    """Yield a transaction; a connection that turns out to be dead when it begins is replaced, once."""
+    for is_last in (False, True):
+        connection = engine.connect()
+        try:
+            transaction = connection.begin()
+            break
+        except DBAPIError as error:
+            connection.close()
+            if is_last or not error.connection_invalidated:
+                raise
+    with connection, transaction:
+        yield connection
 
 
 @cache
@@ -211,11 +228,12 @@ def known_versions() -> tuple[str, ...]:
 
 def _parse(url: str) -> URL:
     try:
-        parsed = make_url(url)
-        parsed.get_dialect()
+        parsed = make_url(with_driver(url, POSTGRESQL_DRIVER))
+        if parsed.get_backend_name() != "postgresql":  # its driver is ours, whatever the URL says
+            parsed.get_dialect()
     except (ArgumentError, NoSuchModuleError) as error:
         raise StoreError(
-            f"database URL {_without_password(url)!r} cannot be used ({error}). Expected"
+            f"database URL {without_password(url)!r} cannot be used ({error}). Expected"
             " sqlite:////absolute/path/file.db or postgresql://user:password@host/name; set EVERFEED_DATABASE_URL."
         ) from error
     if parsed.get_backend_name() not in {"sqlite", "postgresql"}:
@@ -226,8 +244,21 @@ def _parse(url: str) -> URL:
     return parsed
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"(://[^:/@]*):[^@]*@", r"\1:***@", url)
+def _engine(url: URL, *, is_synced: bool) -> Engine:
+    if url.get_backend_name() == "postgresql":
+        return postgresql_engine(url, is_synced=is_synced)
+    engine = create_engine(url)
+    _prepare_sqlite(engine, url)
+    if not is_synced:
+        event.listen(engine, "connect", _relax_sqlite)
+    return engine
+
+
+def _in_order_of_key(table: Table, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """Sort rows by what makes them unique: two transactions that insert the same rows never wait for each other."""
+    unique = [tuple(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
+    keys = [names for names in [tuple(table.primary_key.columns.keys()), *unique] if set(names) <= rows[0].keys()]
+    return sorted(rows, key=itemgetter(*keys[0])) if keys and len(rows) > 1 else rows
 
 
 def _prepare_sqlite(engine: Engine, url: URL) -> None:
@@ -305,28 +336,38 @@ def explained(url: URL) -> Iterator[None]:
     """Turn the driver's errors about the store itself into `StoreError`; broken constraints pass as they are."""
     try:
         yield
+    except NoneFreeError as error:
+        raise StoreError(
+            f"database {_shown(url)}: every connection of this process is in use. Send fewer requests at"
+            " once, or find what holds them."
+        ) from error
     except DBAPIError as error:
-        words = str(error.orig)
-        if "locked" in words:
-            reason, advice = (
-                f"stayed locked for {_BUSY_SECONDS} s",
-                "Find the process that holds it and end that one, then try again.",
-            )
-        elif "not a database" in words or "malformed" in words:
-            reason, advice = f"is damaged ({words})", "Restore it from a backup, or move the file away to start empty."
-        elif "disk" in words or "readonly" in words or "read-only" in words:
-            reason, advice = (
-                f"cannot be written ({words})",
-                "Free space or fix the permissions, then try again; nothing was lost.",
-            )
-        elif error.connection_invalidated or type(error.orig).__name__ == "OperationalError":
-            reason, advice = (
-                f"cannot be used ({words.strip()})",
-                "Check EVERFEED_DATABASE_URL and that the server is up.",
-            )
-        else:
+        found = reason_of(error) if url.get_backend_name() == "postgresql" else _sqlite_reason(error)
+        if found is None:
             raise
-        raise StoreError(f"database {url.render_as_string()} {reason}. {advice}") from error
+        reason, advice = found
+        raise StoreError(f"database {_shown(url)} {reason}. {advice}") from error
+
+
+def _shown(url: URL) -> str:
+    """Return the URL as a person wrote it, but for the password."""
+    return url.set(drivername=url.get_backend_name()).render_as_string()
+
+
+def _sqlite_reason(error: DBAPIError) -> tuple[str, str] | None:
+    words = str(error.orig)
+    if "locked" in words:
+        return (
+            f"stayed locked for {_BUSY_SECONDS} s",
+            "Find the process that holds it and end that one, then try again.",
+        )
+    if "not a database" in words or "malformed" in words:
+        return f"is damaged ({words})", "Restore it from a backup, or move the file away to start empty."
+    if "disk" in words or "readonly" in words or "read-only" in words:
+        return f"cannot be written ({words})", "Free space or fix the permissions, then try again; nothing was lost."
+    if isinstance(error, OperationalError):
+        return f"cannot be used ({words.strip()})", "Check EVERFEED_DATABASE_URL."
+    return None
 
 
 def _version(connection: Connection) -> str | None:
@@ -339,7 +380,7 @@ def _version(connection: Connection) -> str | None:
 def _refuse_newer(version: str | None, *, url: URL) -> None:
     if version is not None and version not in known_versions():
         raise StoreError(
-            f"database {url.render_as_string()} has schema version {version!r}; this Everfeed knows versions up to"
+            f"database {_shown(url)} has schema version {version!r}; this Everfeed knows versions up to"
             f" {known_versions()[-1]!r}. A newer Everfeed wrote it: install that one, or set EVERFEED_DATABASE_URL or"
             " EVERFEED_HOME to another place."
         )
@@ -350,8 +391,22 @@ def _upgrade(database: Database) -> None:
     from alembic import command
     from alembic.config import Config
 
-    with database.begin(lock="migrations") as connection:
+    with _migrating(database) as migrated, migrated.begin(lock="migrations") as connection:
         _refuse_newer(_version(connection), url=database.engine.url)
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
         command.upgrade(config, "head")
+
+
+@contextmanager
+def _migrating(database: Database) -> Iterator[Database]:
+    """Yield the database without the limits on how long a statement takes: a table may be long."""
+    url = database.engine.url
+    if url.get_backend_name() != "postgresql":
+        yield database
+        return
+    patient = Database(postgresql_engine(url, is_synced=True, is_migrating=True))
+    try:
+        yield patient
+    finally:
+        patient.close()

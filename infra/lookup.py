@@ -22,11 +22,9 @@ class Lookup:
     """
 
     def __init__(self, database: Database, query: Select[Any]) -> None:
-        engine = database.engine
-        compiled = query.compile(engine)
-        self._connect = engine.raw_connection
-        self._url = engine.url
-        self._driver_error = engine.dialect.loaded_dbapi.Error
+        compiled = query.compile(database.engine)
+        self._engine = database.engine
+        self._driver_error = database.engine.dialect.loaded_dbapi.Error
         self._statement = str(compiled)
         self._defaults = dict(compiled.params)
         self._order = compiled.positiontup
@@ -39,15 +37,32 @@ class Lookup:
         """
         named = {**self._defaults, **values}
         parameters = named if self._order is None else tuple(named[name] for name in self._order)
-        with explained(self._url):
-            connection = self._connect()
+        with explained(self._engine.url):
             try:
-                cursor = connection.cursor()
-                cursor.execute(self._statement, parameters)
-                rows: list[Any] = list(cursor.fetchall())
-                cursor.close()
-            except self._driver_error as error:
-                raise DBAPIError.instance(self._statement, None, error, self._driver_error) from error
-            finally:
+                return self._run(parameters)
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                self._engine.dispose()  # the server was away: its other connections are as dead
+                return self._run(parameters)
+
+    def _run(self, parameters: Any) -> list[Any]:
+        connection = None
+        try:
+            connection = self._engine.raw_connection()
+            cursor = connection.cursor()
+            cursor.execute(self._statement, parameters)
+            rows: list[Any] = list(cursor.fetchall())
+            cursor.close()
+        except self._driver_error as error:
+            dialect = self._engine.dialect
+            is_dead = dialect.is_disconnect(error, None, None)
+            if is_dead and connection is not None:
+                connection.invalidate(error)
+            raise DBAPIError.instance(
+                self._statement, None, error, self._driver_error, connection_invalidated=is_dead, dialect=dialect
+            ) from error
+        finally:
+            if connection is not None:
                 connection.close()
         return rows

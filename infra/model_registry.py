@@ -13,6 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.urls import without_password
 from recmodels.errors import StoreError
 
 CHAMPION: Final = "champion"
@@ -186,7 +187,7 @@ class ModelRegistry:
             yield
         except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
             raise StoreError(
-                f"MLflow's model registry at {self._uri} did not do what was asked: {error}."
+                f"MLflow's model registry at {without_password(self._uri)} did not do what was asked: {error}."
                 " Check EVERFEED_MLFLOW_URL, or that its server is up."
             ) from error
 

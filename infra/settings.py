@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
 from recmodels.safety import SafetyPolicy
 
 
@@ -31,11 +32,13 @@ class Settings(BaseSettings):
     evidently_port: int = Field(8704, ge=0, le=65535)
     evidently: bool = True
     """`everfeed up` serves the UI of the drift reports, which takes about 330 MB; the reports are drawn without it."""
-    database_url: str = ""
-    """SQLAlchemy URL of Everfeed's own tables; empty means SQLite in `home`."""
-    mlflow_url: str = ""
-    """Tracking URI of MLflow; empty means SQLite in `home`."""
-    search_url: str = ""
+    database_url: str = Field("", repr=False)
+    """URL of Everfeed's own tables, ``postgresql://user:password@host/name``; empty means SQLite in `home`."""
+    mlflow_url: str = Field("", repr=False)
+    """Tracking URI of MLflow, of a PostgreSQL database too; empty means SQLite in `home`."""
+    prefect_database_url: str = Field("", repr=False)
+    """URL of the PostgreSQL database of Prefect's server; empty means SQLite in `home`."""
+    search_url: str = Field("", repr=False)
     """SQLAlchemy URL of Optuna's tables, which are to share a database with no others; empty means SQLite in `home`."""
     lake_path: str = ""
     """Folder of the Delta tables; empty means `lake/` in `home`."""
@@ -66,7 +69,7 @@ class Settings(BaseSettings):
     @property
     def mlflow(self) -> str:
         """Tracking URI of MLflow."""
-        return self.mlflow_url or f"sqlite:///{self.root / 'mlflow.db'}"
+        return with_driver(self.mlflow_url, POSTGRESQL_DRIVER) or f"sqlite:///{self.root / 'mlflow.db'}"
 
     @property
     def artifacts(self) -> Path:
@@ -91,7 +94,7 @@ class Settings(BaseSettings):
     @property
     def studies(self) -> str:
         """SQLAlchemy URL of Optuna's tables."""
-        return self.search_url or f"sqlite:///{self.root / 'searches.db'}"
+        return with_driver(self.search_url, POSTGRESQL_DRIVER) or f"sqlite:///{self.root / 'searches.db'}"
 
     @property
     def searches(self) -> Path:
@@ -165,7 +168,9 @@ class Settings(BaseSettings):
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""
+        prefect = with_driver(self.prefect_database_url, ASYNCIO_DRIVER)
         return {
+            **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect} if prefect else {}),
             "EVERFEED_HOME": str(self.root),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
@@ -178,6 +183,7 @@ class Settings(BaseSettings):
             "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
             "MLFLOW_TRACKING_URI": self.mlflow,
+            "MLFLOW_BACKEND_STORE_URI": self.mlflow,
             "GX_ANALYTICS_ENABLED": "false",
             "MPLBACKEND": "Agg",
             "OMP_NUM_THREADS": "1",

@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.urls import without_password
 from recmodels.errors import StoreError
 
 KEY_TAG: Final = "everfeed.key"
@@ -269,5 +270,6 @@ def _explained(uri: str) -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
         raise StoreError(
-            f"MLflow at {uri} did not do what was asked: {error}. Check EVERFEED_MLFLOW_URL, or that its server is up."
+            f"MLflow at {without_password(uri)} did not do what was asked: {error}. Check EVERFEED_MLFLOW_URL, or that"
+            " its server is up."
         ) from error

@@ -1,10 +1,15 @@
 """Fixtures and options that every test shares."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 from xdist.scheduler import LoadScopeScheduling
+
+from tests.postgresql import Server, find_programs, server, why_not
 
 _ROOT = Path(__file__).parent.parent
 _TOGETHER = {"test_audit.py", "test_compare.py", "test_lifecycle.py", "test_resume.py"}
@@ -80,3 +85,26 @@ def open_bandit_wheel() -> Path:
         return fetch_open_bandit(Settings())
     except SourceError as error:
         pytest.skip(f"the Open Bandit data is not at hand: {error}")
+
+
+@pytest.fixture(scope="session")
+def postgresql_server() -> Iterator[Server]:
+    """Return a PostgreSQL server of our own, or skip."""
+    pytest.importorskip("pg8000", reason="PostgreSQL's driver pg8000 is not installed")
+    programs, reason = find_programs(), why_not()
+    if programs is None or reason:
+        pytest.skip(reason)
+    with server(programs) as started:
+        yield started
+
+
+@pytest.fixture
+def fresh_postgresql(postgresql_server: Server) -> Iterator[str]:
+    """URL of a new, empty database."""
+    name = f"fresh_{uuid4().hex[:12]}"
+    engine = create_engine(make_url(postgresql_server.url()).set(drivername="postgresql+pg8000"))
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+        yield postgresql_server.url(name)
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    engine.dispose()

@@ -85,13 +85,14 @@ def test_open_is_refused_when_a_newer_version_wrote_the_store(sqlite_url: str) -
     [
         ("nonsense", "cannot be used"),
         ("mysql+nothing://me:secret@host/x", "cannot be used"),
+        ("mysql+nothing://me:a@secret@host/x", "cannot be used"),
         ("sqlite://", "keeps nothing"),
-        ("postgresql+psycopg://me:secret@127.0.0.1:1/x", "Check EVERFEED_DATABASE_URL"),
+        ("postgresql://me:secret@127.0.0.1:1/x", "Check EVERFEED_DATABASE_URL"),
     ],
 )
 def test_open_says_what_to_do_when_the_url_cannot_be_used(url: str, words: str) -> None:
     if url.startswith("postgresql"):
-        pytest.importorskip("psycopg", reason="PostgreSQL's driver psycopg is not installed")
+        pytest.importorskip("pg8000", reason="PostgreSQL's driver pg8000 is not installed")
     with pytest.raises(StoreError, match=words) as caught:
         open_database(url)
     assert "secret" not in str(caught.value)
@@ -138,6 +139,17 @@ def test_writers_wait_for_each_other_when_they_read_before_they_write(database: 
         list(pool.map(count, range(40)))
     with database.read() as connection:
         assert connection.execute(text("SELECT version FROM takedown_versions")).scalar() == 40
+
+
+def test_a_reader_sees_one_state_when_a_writer_commits_meanwhile(database: Database) -> None:
+    count = text("SELECT count(*) FROM takedown_versions")
+    with database.read() as connection:
+        assert connection.execute(count).scalar() == 0
+        with database.begin() as other:
+            other.execute(text("INSERT INTO takedown_versions VALUES (1, 7)"))
+        assert connection.execute(count).scalar() == 0
+    with database.read() as connection:
+        assert connection.execute(count).scalar() == 1
 
 
 def test_readers_go_on_when_a_writer_holds_the_lock(sqlite_url: str) -> None:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from infra.database import Database, open_database, to_microseconds
+from infra.database import Database, to_microseconds
 from infra.events import user_key
 from infra.histories import HistoryEvent, HistoryStore, UserHistory
 from recmodels.data.schema import TIMESTAMP_TYPE
@@ -56,8 +56,8 @@ def test_event_is_kept_once_when_it_comes_twice(database: Database, now: datetim
     assert store.last("k", limit=10).item_ids == ("i1",)
 
 
-def test_click_is_seen_by_another_process_at_once(sqlite_url: str, now: datetime) -> None:
-    writer, reader = HistoryStore(open_database(sqlite_url)), HistoryStore(open_database(sqlite_url))
+def test_click_is_seen_by_another_process_at_once(database: Database, database_again: Database, now: datetime) -> None:
+    writer, reader = HistoryStore(database), HistoryStore(database_again)
     assert reader.last("k", limit=1).item_ids == ()
     writer.append([HistoryEvent("k", "i1", now, "video")])
     assert reader.last("k", limit=1).item_ids == ("i1",)
@@ -107,10 +107,10 @@ def test_nothing_is_lost_when_there_are_no_interactions(database: Database, now:
 
 
 def test_every_user_is_loaded_whole_when_there_are_several_chunks(
-    sqlite_url: str, monkeypatch: pytest.MonkeyPatch
+    database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("infra.histories._CHUNK_ROWS", 10)
-    store = HistoryStore(open_database(sqlite_url))
+    store = HistoryStore(database)
     rows = [(f"u{n % 7}", f"i{n}", datetime.fromtimestamp(n, UTC)) for n in range(100)]
     assert store.replace_all(_interactions(rows), secret=SECRET) == 100
     for user in range(7):

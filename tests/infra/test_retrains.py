@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from infra.database import Database, open_database
+from infra.database import Database
 from infra.retrains import GIVEN_UP, RetrainStore
 from recmodels.errors import StoreError
 
@@ -45,8 +45,8 @@ def test_request_is_refused_when_another_was_made_since_the_decision(database: D
     assert len(store.all()) == 1
 
 
-def test_one_of_two_processes_begins_a_retrain(sqlite_url: str, now: datetime) -> None:
-    stores = [RetrainStore(open_database(sqlite_url)) for _ in range(2)]
+def test_one_of_two_processes_begins_a_retrain(database: Database, database_again: Database, now: datetime) -> None:
+    stores = [RetrainStore(database), RetrainStore(database_again)]
     asked = ask(stores[0], now)
     assert asked is not None
     claims = [store.claim(asked.retrain_id, now=now + timedelta(minutes=n)) for n, store in enumerate(stores)]
@@ -56,12 +56,13 @@ def test_one_of_two_processes_begins_a_retrain(sqlite_url: str, now: datetime) -
     assert stores[1].unstarted(now=now) == []
 
 
-def test_request_waits_for_whoever_comes_when_its_process_died(sqlite_url: str, now: datetime) -> None:
-    dead = open_database(sqlite_url)
-    asked = ask(RetrainStore(dead), now)
-    dead.close()
+def test_request_waits_for_whoever_comes_when_its_process_died(
+    database: Database, database_again: Database, now: datetime
+) -> None:
+    asked = ask(RetrainStore(database), now)
+    database.close()
     assert asked is not None
-    store = RetrainStore(open_database(sqlite_url))
+    store = RetrainStore(database_again)
     assert [one.retrain_id for one in store.unstarted(now=now)] == [asked.retrain_id]
     assert store.claim(asked.retrain_id, now=now) is not None
     assert store.unstarted(now=now + GIVEN_UP - timedelta(seconds=1)) == []

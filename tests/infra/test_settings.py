@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from flows.services import stack_services
 from infra.settings import Settings
 
 
@@ -62,3 +63,26 @@ def test_kept_secret_is_for_its_owner_only_and_replaces_the_one_before(tmp_path:
 def test_secret_outside_of_its_folder_has_no_name(tmp_path: Path, name: str) -> None:
     with pytest.raises(ValueError, match="no name of a secret"):
         Settings(home=tmp_path).secret_file(name)
+
+
+def test_passwords_of_databases_are_not_shown_and_each_library_has_its_driver(tmp_path: Path) -> None:
+    url = "postgresql://me:hush@host/name"
+    settings = Settings(
+        home=tmp_path,
+        database_url=url,
+        mlflow_url=url,
+        search_url=url,
+        prefect_database_url="postgres://me:hush@host/p",
+    )
+    assert "hush" not in repr(settings)
+    assert settings.database == url
+    assert settings.mlflow == settings.studies == "postgresql+pg8000://me:hush@host/name"
+    environment = settings.environment()
+    assert environment["PREFECT_SERVER_DATABASE_CONNECTION_URL"] == "postgresql+asyncpg://me:hush@host/p"
+    assert environment["MLFLOW_BACKEND_STORE_URI"] == settings.mlflow
+    assert not any("hush" in word for service in stack_services(settings) for word in service.command)
+
+
+def test_a_url_of_another_kind_stays_as_it_is() -> None:
+    assert Settings(mlflow_url="http://mlflow:5000").mlflow == "http://mlflow:5000"
+    assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in Settings().environment()

@@ -7,16 +7,20 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import msgspec
 import psutil
+import pytest
 from sqlalchemy import select
 
+from infra.database import Database, open_database
 from infra.event_records import outcomes
 from tests.infra.gateway_home import Home
 from tests.infra.serving.keepalive import Client, Running, gateway, on_schedule
+from tests.postgresql import Server
 
 HISTORY = [{"item_id": "film-10", "timestamp": 1_000_000}]
 
@@ -72,12 +76,49 @@ def test_no_request_fails_when_each_worker_is_told_to_stop_in_turn(home: Home) -
 
 def test_no_acknowledged_feedback_is_lost_or_doubled_when_workers_are_killed(home: Home) -> None:
     home.crown()
-    acknowledged: list[str] = []
+    with gateway(home.folder, workers=2) as running:
+        acknowledged = feedback_while(running, kill_in_turn)
+    assert_kept_once(home.database, acknowledged)
 
-    def kill_in_turn(running: Running) -> None:
-        for turn in range(2):
-            os.kill(running.workers[0], signal.SIGKILL)
-            running.wait_ready(3 + turn)
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ["workers are killed", "the server crashes"])
+def test_no_acknowledged_feedback_is_lost_or_doubled_on_postgresql(
+    tmp_path: Path, postgresql_server: Server, postgresql_url: str, what: str
+) -> None:
+    def crash_and_start(running: Running) -> None:
+        time.sleep(1)
+        postgresql_server.stop("immediate")
+        time.sleep(1)
+        postgresql_server.start()
+        time.sleep(3)
+
+    database = open_database(postgresql_url)
+    Home(tmp_path, database).crown()
+    with gateway(tmp_path, workers=2, EVERFEED_DATABASE_URL=postgresql_url) as running:
+        acknowledged = feedback_while(running, kill_in_turn if what == "workers are killed" else crash_and_start)
+        assert "s:word" not in running.log.read_text()
+    assert_kept_once(database, acknowledged)
+    database.close()
+
+
+def kill_in_turn(running: Running) -> None:
+    for turn in range(2):
+        os.kill(running.workers[0], signal.SIGKILL)
+        running.wait_ready(3 + turn)
+
+
+def assert_kept_once(database: Database, acknowledged: list[str]) -> None:
+    with database.read() as connection:
+        kept = Counter(connection.execute(select(outcomes.c.event_id)).scalars())
+    assert len(acknowledged) > 50
+    assert set(acknowledged) <= set(kept)
+    assert set(kept.values()) == {1}
+
+
+def feedback_while(running: Running, work: Callable[[Running], None]) -> list[str]:
+    """Send feedback from eight clients while something happens; return the events that were acknowledged."""
+    acknowledged: list[str] = []
 
     async def visit(client: Client, number: int, is_over: Callable[[], bool]) -> None:
         step = 0
@@ -89,13 +130,13 @@ def test_no_acknowledged_feedback_is_lost_or_doubled_when_workers_are_killed(hom
                 _, answer = await client.post("/v1/recommend", wish(number))
                 served = msgspec.json.decode(answer)
                 event |= {"request_id": served["request_id"], "item_id": served["items"][0]["item_id"]}
-            except (OSError, asyncio.IncompleteReadError):
+            except (OSError, asyncio.IncompleteReadError, KeyError):
                 continue
             while not await is_kept(client, event):
-                pass
+                await asyncio.sleep(0.02)
 
     async def is_kept(client: Client, event: dict[str, Any]) -> bool:
-        """Send an event; send it again, as clients do, where no answer came."""
+        """Send an event; send it again, as clients do, where no answer came or the store is away."""
         try:
             status, body = await client.post("/v1/feedback", {"events": [event]})
         except (OSError, asyncio.IncompleteReadError):
@@ -105,21 +146,14 @@ def test_no_acknowledged_feedback_is_lost_or_doubled_when_workers_are_killed(hom
             acknowledged.append(event["event_id"])
         return status == 200  # an answer that a kill took before it was logged takes no feedback, and says so
 
-    with gateway(home.folder, workers=2) as running:
+    async def load() -> None:
+        client = Client(running.port)
+        with InBackground(lambda: work(running)) as is_over:
+            await asyncio.gather(*(visit(client, number, is_over) for number in range(8)))
+        await client.close()
 
-        async def load() -> None:
-            client = Client(running.port)
-            with InBackground(lambda: kill_in_turn(running)) as is_over:
-                await asyncio.gather(*(visit(client, number, is_over) for number in range(8)))
-            await client.close()
-
-        asyncio.run(load())
-
-    with home.database.read() as connection:
-        kept = Counter(connection.execute(select(outcomes.c.event_id)).scalars())
-    assert len(acknowledged) > 50
-    assert set(acknowledged) <= set(kept)
-    assert set(kept.values()) == {1}
+    asyncio.run(load())
+    return acknowledged
 
 
 def test_workers_share_one_limit_a_client_and_say_who_answers(home: Home) -> None:
