@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, audit, canary, compare, quarantine, retrains, tune, validate
+from flows.commands import alerts, audit, backup, canary, compare, quarantine, retrains, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -115,6 +115,8 @@ app.command()(tune.tune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)
+app.command()(backup.backup)
+app.command()(backup.restore)
 
 
 @app.command()
