@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, audit, backup, canary, compare, quarantine, retrains, tune, validate
+from flows.commands import alerts, audit, backup, canary, compare, gc, quarantine, retrains, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -117,6 +117,7 @@ app.command()(compare.compare)
 app.command()(audit.audit_leakage)
 app.command()(backup.backup)
 app.command()(backup.restore)
+app.command()(gc.gc)
 
 
 @app.command()

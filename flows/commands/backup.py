@@ -1,4 +1,4 @@
-"""`everfeed backup`, `everfeed restore` and `everfeed gc`: a home copied, brought back, cleared."""
+"""`everfeed backup` and `everfeed restore`: a home copied while it is in use, and brought back."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
