@@ -138,9 +138,9 @@ def read_manifest(folder: Path, name: str = "") -> Manifest:
 def _words_on_nothing(folder: Path) -> str:
     if not folder.is_dir():
         return f"{folder} is no folder, so there is no backup in it. Give the folder that `everfeed backup` wrote to."
-    if (folder / "objects").is_dir():
+    if (folder / "objects").is_dir() or (folder / ".lock").exists():
         return (
-            f"{folder} holds files of a backup, but no manifest, which is written last: the backup was interrupted."
-            " Run `everfeed backup` on this folder again; it goes on with what is there."
+            f"{folder} was begun as a folder of backups, but has no manifest, which is written last: the backup was"
+            " interrupted. Run `everfeed backup` on this folder again; it goes on with what is there."
         )
     return f"{folder} holds no backup. Give the folder that `everfeed backup` wrote to."

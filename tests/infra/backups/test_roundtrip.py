@@ -3,98 +3,28 @@
 import json
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import httpx
-import pyarrow as pa
-import pytest
 
 from infra.backups import back_up, restore
 from infra.database import open_database
-from infra.event_records import ServedRequest, user_key
 from infra.events import EventStore
-from infra.histories import HistoryEvent, HistoryStore
 from infra.lake import Lake
 from infra.model_registry import ModelRegistry, Registered
 from infra.serving.app import create_app
 from infra.settings import Settings
 from infra.tracking import Tracker
-from recmodels.data import schema
 from recmodels.manifest import verify
-from tests.infra.gateway_home import TOKEN, Home, serve
-
-NOW = datetime(2026, 11, 1, tzinfo=UTC)
-LATER = NOW + timedelta(hours=1)
-MODEL = "everfeed"
-READER = "somebody"
-
-
-@pytest.fixture
-def settings(sqlite_template: Path, mlflow_template: Path, tmp_path: Path) -> Settings:
-    """A home with every store of a real one: two models on their way, runs, a lake, reports, secrets."""
-    settings = Settings(home=tmp_path / "a home")
-    root = settings.root
-    root.mkdir()
-    shutil.copy(sqlite_template, root / "everfeed.db")
-    shutil.copy(mlflow_template, root / "mlflow.db")
-    fill(settings)
-    return settings
-
-
-def fill(settings: Settings) -> None:
-    root = settings.root
-    database = open_database(settings.database)
-    home = Home(root, database)
-    champion, challenger = home.crown(), home.challenge()
-    settings.token()
-    key = user_key(READER, settings.user_secret())
-    HistoryStore(database).append([HistoryEvent(key, "film-07", NOW, "video")])
-    EventStore(database).append_requests([request_of(number, key) for number in range(20)])
-    database.close()
-    tracker = Tracker(settings.mlflow, artifacts=settings.artifacts)
-    registry = ModelRegistry(settings.mlflow, MODEL)
-    for model, recipe in ((champion, "next"), (challenger, "constant")):
-        run = tracker.lifecycle_run(model.digest, name=recipe, tags={"bundle": model.digest})
-        tracker.log_metrics(run, {"ndcg_at_10": 0.25})
-        tracker.log_folder(run, settings.bundles / model.digest, folder="bundle")
-        registry.register(model.digest, run_id=run, source=f"runs:/{run}/bundle", tags={"recipe": recipe})
-        notes = settings.runs / model.digest[:8]
-        notes.mkdir(parents=True)
-        (notes / "measured.json").write_text(json.dumps({"run_id": run, "evaluation": str(notes / "evaluation")}))
-    registry.reconcile(1, 2)
-    lake = Lake(settings.lake)
-    for version in range(2):
-        lake.write_window("interactions", interactions(version), start=NOW, end=NOW + timedelta(days=1))
-    (settings.reports / "drift").mkdir(parents=True)
-    (settings.reports / "drift" / "report.html").write_text("<p>drift</p>")
-    (settings.logs).mkdir()
-    (settings.logs / "gateway.log").write_text("a line")
-
-
-def request_of(number: int, key: str) -> ServedRequest:
-    return ServedRequest(
-        request_id=f"q{number}",
-        timestamp=NOW + timedelta(seconds=number),
-        user_key=key,
-        surface="video",
-        model_version="1",
-        arm="rest",
-        item_ids=("film-01", "film-02"),
-        scores=(2.0, 1.0),
-        propensities=(1.0, 1.0),
-        num_requested=2,
-        latency_seconds=0.01,
-    )
-
-
-def interactions(version: int) -> pa.Table:
-    row = {"event_id": f"e{version}", "user_id": "u", "item_id": "i", "timestamp": NOW, "surface": "video"}
-    return pa.Table.from_pylist([{**row, "origin": "event"}], schema=schema.INTERACTIONS)
+from tests.infra.backups.filled import LATER, MODEL, NOW, READER, contents, elsewhere, request_of, size_of
+from tests.infra.gateway_home import TOKEN, serve
 
 
 def rows_of(database: Path) -> dict[str, list[Any]]:
@@ -102,10 +32,6 @@ def rows_of(database: Path) -> dict[str, list[Any]]:
     with closing(sqlite3.connect(database)) as connection:
         names = [row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         return {name: sorted(connection.execute(f'SELECT * FROM "{name}"').fetchall(), key=repr) for name in names}
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 def files_naming(folder: Path, words: str) -> list[str]:
@@ -130,10 +56,6 @@ def registry_of(settings: Settings) -> Registry:
     runs = {run.tags["bundle"]: run.run_id for run in tracker.tagged("bundle", "")}
     figures = {run: dict(tracker.client.get_run(run).data.metrics) for run in runs.values()}
     return Registry(runs, registry.versions(), registry.aliases(), figures)
-
-
-def elsewhere(settings: Settings) -> Settings:
-    return Settings(home=settings.root.parent / "another machine" / ".everfeed")
 
 
 def lists_of(settings: Settings) -> Any:
@@ -194,3 +116,73 @@ def test_mlflow_of_the_restored_home_finds_everything_in_the_new_place(settings:
         assert notes == {"run_id": run, "evaluation": str(target.runs / digest[:8] / "evaluation")}
     assert restored.relocated["mlflow.db"] >= 3  # the experiment's place, and each run's
     assert not [path for path in files_naming(target.root, str(settings.root)) if path != "everfeed.db"]
+
+
+def test_no_event_is_lost_or_doubled_when_backups_are_made_while_events_are_written_and_moved(
+    settings: Settings, tmp_path: Path
+) -> None:
+    """Events go from the database to the lake while backups are made; each backup has all up to its moment, once."""
+    ended, target = threading.Event(), elsewhere(settings)
+    written: list[str] = []
+
+    def write_and_move() -> None:
+        database, lake = open_database(settings.database), Lake(settings.lake)
+        store, number = EventStore(database), 1000
+        while not ended.is_set() or number < 1040:
+            store.append_requests([request_of(number, "k")])
+            written.append(f"q{number}")
+            number += 1
+            if number % 5 == 0:
+                move(store, lake)
+        database.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        writing = pool.submit(write_and_move)
+        try:
+            for number in range(3):
+                least = len(written)
+                back_up(settings, tmp_path / "backups", now=NOW + timedelta(seconds=number))
+                most = len(written) + 1  # one may be durable and not yet noted here
+                restore(target, tmp_path / "backups", now=LATER + timedelta(seconds=number), is_forced=True)
+                found = sorted(lived_on(target))
+                assert found[-1] == 9999
+                assert found[:-1] == [*range(20), *range(1000, 1000 + len(found) - 21)]
+                assert least <= len(found) - 21 <= most
+        finally:
+            ended.set()
+        writing.result()
+
+
+def lived_on(settings: Settings) -> set[int]:
+    """Return the requests in the lake after a restored home moved what waited, and one more that came then."""
+    database, lake = open_database(settings.database), Lake(settings.lake)
+    store = EventStore(database)
+    move(store, lake)
+    store.append_requests([request_of(9999, "k")])
+    move(store, lake)
+    database.close()
+    rows = lake.read("impressions")["request_id"].to_pylist()
+    assert len(rows) == 2 * len(set(rows))  # two items a request
+    return {int(name[1:]) for name in rows}
+
+
+def move(store: EventStore, lake: Lake) -> None:
+    """Move waiting events to the lake, as the flow does that collects them."""
+    drained = store.drain(before=NOW + timedelta(days=9))
+    if not drained.is_empty:
+        lake.append("impressions", drained.impressions, key=f"events-{drained.batch}")
+        store.forget(drained)
+
+
+def test_second_backup_adds_what_is_new_alone_and_the_first_stays(settings: Settings, tmp_path: Path) -> None:
+    first = back_up(settings, tmp_path / "backups", now=NOW)
+    before = size_of(tmp_path / "backups" / "objects")
+    (settings.reports / "new.html").write_text("new" * 1000)
+    second = back_up(settings, tmp_path / "backups", now=LATER)
+    assert second.written == 3000
+    assert size_of(tmp_path / "backups" / "objects") == before + 3000
+    copies = size_of(settings.bundles)  # MLflow's artifacts hold each bundle again
+    assert first.manifest.size - before >= copies
+    restored = restore(elsewhere(settings), tmp_path / "backups", at=first.manifest.name, now=LATER)
+    assert restored.manifest == first.manifest
+    assert not (elsewhere(settings).reports / "new.html").exists()
