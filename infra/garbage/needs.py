@@ -60,9 +60,9 @@ def read_needs(bundles: Path, *, rollouts: RolloutStore, registry: ModelRegistry
         if one.run_id:
             runs[one.run_id] = f"of version {one.version} of the registry"
     for rollout in rollouts.rollouts():
-        state = "is active" if rollout.is_active else "met people"
+        state = "which is active" if rollout.is_active else "for audits"
         why[rollout.champion.digest] = f"champion of rollout {rollout.rollout_id}, for audits"
-        why[rollout.challenger.digest] = f"challenger of rollout {rollout.rollout_id}, which {state}"
+        why[rollout.challenger.digest] = f"challenger of rollout {rollout.rollout_id}, {state}"
     for champion in rollouts.history():
         why[champion.digest] = f"served from {champion.since:%Y-%m-%d}, for audits"
     if serving := rollouts.champion():
@@ -71,7 +71,8 @@ def read_needs(bundles: Path, *, rollouts: RolloutStore, registry: ModelRegistry
     kept = tracker.kept()
     for run in kept:
         if run.tags.get("bundle") in why:
-            runs.setdefault(run.run_id, f"trained bundle {run.tags['bundle'][:12]}, which {why[run.tags['bundle']]}")
+            digest = run.tags["bundle"]
+            runs.setdefault(run.run_id, f"trained bundle {digest[:12]}: {why[digest]}")
         if run.status == "RUNNING":
             runs[run.run_id] = "is running"
             why.setdefault(run.tags.get("bundle", ""), f"of run {run.run_id}, which is running")
