@@ -10,7 +10,20 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, analyze, audit, canary, compare, forget, quarantine, retrains, tune, validate
+from flows.commands import (
+    alerts,
+    analyze,
+    audit,
+    backup,
+    canary,
+    compare,
+    forget,
+    gc,
+    quarantine,
+    retrains,
+    tune,
+    validate,
+)
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -117,6 +130,9 @@ app.command()(compare.compare)
 app.command()(audit.audit_leakage)
 app.command()(analyze.analyze)
 app.command()(forget.forget)
+app.command()(backup.backup)
+app.command()(backup.restore)
+app.command()(gc.gc)
 
 
 @app.command()

@@ -1,11 +1,13 @@
 """The lake: Delta tables that are written window by window, read with DuckDB at any version, and can forget a user."""
 
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -250,6 +252,34 @@ class Lake:
             StoreError: The table or version does not exist, is damaged, or a user was erased since that version.
         """
         return self._tables.files(self._tables.open(table_name, version=version), table_name)
+
+    def table_names(self) -> list[str]:
+        """Return the tables of the folder, sorted."""
+        return sorted(path.parent.name for path in Path(self._tables.root).glob("*/_delta_log"))
+
+    def expired_files(self, table_name: str, *, history: timedelta, keep_versions: Collection[int] = ()) -> list[Path]:
+        """Return the files of a table that are in no version of the last `history`, nor in one of `keep_versions`.
+
+        Args:
+            table_name: A table of a folder of this machine.
+            history: How long a version can be read.
+            keep_versions: Versions that stay readable, however old; those that an erasure took away are passed over.
+
+        Raises:
+            StoreError: The table does not exist or is damaged.
+        """
+        table = self._tables.open(table_name)
+        first = self._tables.first_readable(table_name)
+        kept = sorted({version for version in keep_versions if first <= version <= table.version()} | {table.version()})
+        hours = math.ceil(history / timedelta(hours=1))
+        with explained(self._tables.uri(table_name)):
+            found = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=kept)
+        paths = {Path(self._tables.uri(table_name)) / unquote(path) for path in found}
+        return sorted(path for path in paths if path.is_file())
+
+    def alone(self) -> AbstractContextManager[None]:
+        """Wait until nobody reads or writes, and hold off all others: for who deletes files."""
+        return self._held(exclusive)
 
     @contextmanager
     def reading(self) -> Iterator[None]:

@@ -162,7 +162,7 @@ def explained(uri: str) -> Iterator[None]:
     except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
         raise StoreError(
             f"table {uri} is damaged ({_first_line(error)}). Restore it from a backup, or move the folder away and"
-            " ingest again."
+            " ingest again. An older version than the newest may be one whose files `everfeed gc` removed."
         ) from error
 
 

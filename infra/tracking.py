@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run, RunTag, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
@@ -29,15 +29,22 @@ _PARENT_TAG: Final = "mlflow.parentRunId"
 _MAX_PARAMETER: Final = 6000
 _MAX_TAG: Final = 8000
 _MAX_BATCH: Final = 100
+_PAGE: Final = 1000
 
 
 @dataclass(frozen=True)
 class TrackedRun:
-    """A run as it is kept: its id, what it is called, its tags."""
+    """A run as it is kept: its id, what it is called, its tags, MLflow's word for its status."""
 
     run_id: str
     name: str
     tags: Mapping[str, str]
+    status: str = "FINISHED"
+
+    @property
+    def key(self) -> str:
+        """What the run is found again by; empty for one that nobody looks for."""
+        return self.tags.get(KEY_TAG, "")
 
 
 class Tracker:
@@ -181,6 +188,20 @@ class Tracker:
             runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
         return [run.info.run_id for run in runs]
 
+    def kept(self) -> list[TrackedRun]:
+        """Return every run that is not archived."""
+        return self._all(ViewType.ACTIVE_ONLY)
+
+    def archived(self) -> list[TrackedRun]:
+        """Return the runs that somebody deleted in MLflow, which keeps their rows and files."""
+        return self._all(ViewType.DELETED_ONLY)
+
+    def sources(self, run_id: str) -> list[str]:
+        """Return where the data of a run is, as `log_data_set` was told."""
+        with _explained(self._uri):
+            inputs = self.client.get_run(run_id).inputs.dataset_inputs
+        return [str(one.dataset.source) for one in inputs]
+
     def find(self, run_id: str) -> TrackedRun | None:
         """Return the run of this id, or None where there is none."""
         with _explained(self._uri):
@@ -210,6 +231,17 @@ class Tracker:
             if path not in kept:
                 raise StoreError(f"run {run_id} keeps no {path!r}; it keeps {', '.join(kept) or 'nothing'}.")
             return Path(self.client.download_artifacts(run_id, path, str(to)))
+
+    def _all(self, view: int) -> list[TrackedRun]:
+        found: list[TrackedRun] = []
+        token = None
+        with _explained(self._uri):
+            while True:
+                page = self.client.search_runs([self.experiment_id], "", view, _PAGE, page_token=token)
+                found += map(_tracked, page)
+                token = page.token
+                if not token:
+                    return found
 
     def _open(self) -> tuple[MlflowClient, str]:
         if self._opened is None:
@@ -245,7 +277,7 @@ class Tracker:
 
 
 def _tracked(run: Run) -> TrackedRun:
-    return TrackedRun(str(run.info.run_id), str(run.info.run_name), dict(run.data.tags))
+    return TrackedRun(str(run.info.run_id), str(run.info.run_name), dict(run.data.tags), str(run.info.status))
 
 
 def _flatten(tree: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
