@@ -77,7 +77,6 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     folder = home.settings.runs / key
     done = folder / _TRAINED
     if done.exists():
-        done.touch()  # `everfeed gc` counts from the last use
         return Trained.model_validate_json(done.read_text()).model_copy(update={"was_done": True})
     started = perf_counter()
     run_id = _open_model_run(home, snapshot, recipe, key=key, parent=parent)
