@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list what goes and what stays, with why.")] = False,
-    older_than: Annotated[int, typer.Option(help="Days since the last use, below which nothing goes.", min=1)] = 30,
+    older_than: Annotated[int, typer.Option(help="Days since it was made, below which nothing goes.", min=1)] = 30,
     history_days: Annotated[int, typer.Option(help="Days for which older versions of tables stay.", min=1)] = 90,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
     as_json: AsJson = False,
