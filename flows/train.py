@@ -42,6 +42,7 @@ from recmodels.training import trainer
 _TRAINED = "trained.json"
 _MEASURED = "measured.json"
 _CHECKPOINTS = "checkpoints"
+_ADAPTER = "adapter.safetensors"
 
 
 @flow(name="train", description="Train and evaluate every recipe on one snapshot.", persist_result=False)
@@ -82,8 +83,10 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     run_id = _open_model_run(home, snapshot, recipe, key=key, parent=parent)
     split = read_split(home, snapshot, recipe)
     folder.mkdir(parents=True, exist_ok=True)
-    start = load_start(home, origin, split)
+    start = load_start(home, origin, split, recipe)
     fitted = _fit(home, recipe, split, start.parent, folder=folder / _CHECKPOINTS, run_id=run_id)
+    if fitted.adapter:
+        fitted.adapter.save(folder / _ADAPTER)
     digest = _write_bundle(home, snapshot, recipe, split, fitted)
     trained = Trained(
         recipe=recipe,

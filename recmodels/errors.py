@@ -37,6 +37,10 @@ class TrainingError(EverfeedError):
     """Training cannot go on: a non-finite loss, or a forecast that does not fit the machine."""
 
 
+class AdapterError(EverfeedError):
+    """An adapter cannot be read, or is not of the bundle that it is to change."""
+
+
 class StoreError(EverfeedError):
     """A store cannot be used: of a newer version, locked, unreachable, or without what was asked for."""
 

@@ -121,15 +121,16 @@ def unless_too_late(origin: Origin, parent: "Manifest", *, train_until: datetime
     return _from_scratch(late) if late else origin
 
 
-def too_late(digest: str, parent: "Manifest", *, train_until: datetime) -> str:
+def too_late(digest: str, parent: "Manifest", *, train_until: datetime, may_equal: bool = False) -> str:
     """Return why a bundle cannot be gone on from: it has learned from what judges the new model. Empty if it has not.
 
     Args:
         digest: Of the bundle.
         parent: Its manifest.
         train_until: End of the new training part.
+        may_equal: Both may end at one moment, as where a parent is adapted to events of its own time.
     """
-    if parent.trained_until < train_until:
+    if parent.trained_until < train_until or (may_equal and parent.trained_until == train_until):
         return ""
     return (
         f"bundle {digest[:12]} has learned from events up to {parent.trained_until:%Y-%m-%d %H:%M}; the new training "

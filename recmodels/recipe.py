@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from recmodels.adaptation.config import AdaptationConfig
 from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
 from recmodels.lineage import WarmStartConfig
@@ -152,6 +153,7 @@ class Recipe(Config):
     split: SplitConfig = SplitConfig()
     trainer: TrainerConfig = TrainerConfig()
     warm_start: WarmStartConfig = WarmStartConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
     reranking: RerankingConfig = RerankingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
@@ -180,6 +182,16 @@ class Recipe(Config):
             raise ValueError(
                 f"a warm start learns from what came since the champion, which split.kind {self.split.kind!r} does not "
                 "tell; set split.kind to 'time' or warm_start.enabled to false"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _starts_from_one_parent(self) -> "Recipe":
+        if self.adaptation.is_on and (self.warm_start.enabled or self.refit):
+            other = "warm_start.enabled" if self.warm_start.enabled else "refit"
+            raise ValueError(
+                f"adaptation starts from the bundle {self.adaptation.parent[:12]} and sees its surfaces alone; set "
+                f"{other} to false, or adaptation.method to 'none'"
             )
         return self
 

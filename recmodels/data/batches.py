@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import PADDING
 
-_Number = TypeVar("_Number", np.int32, np.int64)
+_Number = TypeVar("_Number", np.int32, np.int64, np.bool_)
 
 _MOST_LEVELS = 64
 """Lengths are compared on this many levels, so that batches stay alike in length yet change between epochs."""
@@ -30,6 +30,17 @@ def pad(histories: Histories, *, length: int) -> NDArray[np.int32]:
 def pad_times(histories: Histories, *, length: int) -> NDArray[np.int64]:
     """Return when the events that `pad` returns were, (B, L) microseconds; 0 where it pads."""
     return _padded(histories, histories.timestamps, np.int64(0), length=length)
+
+
+def pad_flags(histories: Histories, flags: NDArray[np.bool_], *, length: int) -> NDArray[np.bool_]:
+    """Return flags of the events that `pad` returns, (B, L); False where it pads.
+
+    Args:
+        histories: B rows.
+        flags: ``(E,)`` one an event of the shared arrays.
+        length: L.
+    """
+    return _padded(histories, flags, np.False_, length=length)
 
 
 def _padded(histories: Histories, values: NDArray[_Number], filler: _Number, *, length: int) -> NDArray[_Number]:

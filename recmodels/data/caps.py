@@ -15,10 +15,19 @@ def clip_repeats(histories: Histories, *, maximum: int) -> Histories:
     The arrays are shared where nothing is left out.
     """
     rows, items = histories.flat()
-    kept = latest(rows, items, maximum=maximum)
+    return leave_out(histories, latest(rows, items, maximum=maximum))
+
+
+def leave_out(histories: Histories, kept: NDArray[np.bool_]) -> Histories:
+    """Return histories of the kept events alone.
+
+    Args:
+        histories: B rows.
+        kept: ``(E',)`` in the order of `Histories.flat`.
+    """
     if kept.all():
         return histories
-    whole = histories.compact()
+    rows, whole = histories.flat().rows, histories.compact()
     lengths = np.bincount(rows[kept], minlength=len(histories))
     ends = np.cumsum(lengths)
     return Histories(whole.items[kept], whole.timestamps[kept], ends - lengths, ends)

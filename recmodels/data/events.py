@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recmodels.data.schema import ITEM_ID, SURFACE, TIMESTAMP, USER_ID
@@ -44,6 +45,8 @@ class EncodedEvents:
         items: ``(E,)`` indices, `UNKNOWN` outside the catalogue.
         known_items: ``(K,)`` indices of the catalogue's events.
         known_timestamps: ``(K,)`` their timestamps.
+        known_surfaces: ``(K,)`` their surfaces, as places in `surface_names`.
+        surface_names: Every surface of the events, in order.
         known_before: ``(E + 1,)`` number of known events before each event.
     """
 
@@ -52,6 +55,8 @@ class EncodedEvents:
     items: NDArray[np.int32]
     known_items: NDArray[np.int32]
     known_timestamps: NDArray[np.int64]
+    known_surfaces: NDArray[np.int32]
+    surface_names: tuple[str, ...]
     known_before: NDArray[np.int64]
 
     @classmethod
@@ -60,7 +65,18 @@ class EncodedEvents:
         items = vocabulary.encode(events.items)
         known = items != UNKNOWN
         before = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(known, dtype=np.int64)])
-        return cls(events, vocabulary, items, items[known], events.timestamps[known], before)
+        names = pc.unique(events.surfaces).sort()
+        surfaces: NDArray[np.int32] = pc.index_in(events.surfaces, value_set=names).to_numpy(zero_copy_only=False)
+        return cls(
+            events=events,
+            vocabulary=vocabulary,
+            items=items,
+            known_items=items[known],
+            known_timestamps=events.timestamps[known],
+            known_surfaces=surfaces[known],
+            surface_names=tuple(names.to_pylist()),
+            known_before=before,
+        )
 
 
 def sorted_events(table: pa.Table) -> Events:

@@ -9,7 +9,7 @@ there "earlier" means earlier in the user's order, in which ties in time follow 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from recmodels.data.caps import clip_repeats
+from recmodels.data.caps import latest, leave_out
 from recmodels.data.cuts import (
     TEST,
     TRAIN,
@@ -66,6 +66,17 @@ class Queries:
     def __len__(self) -> int:
         return len(self.user_ids)
 
+    def take(self, rows: NDArray[np.int64]) -> Queries:
+        """Return the named queries, in the order given."""
+        return replace(
+            self,
+            histories=self.histories.take(rows),
+            targets=self.targets.take(rows),
+            user_ids=self.user_ids[rows],
+            surfaces=self.surfaces[rows],
+            is_new_user=self.is_new_user[rows],
+        )
+
     @property
     def unknown_targets(self) -> int:
         """Number of target events whose item is outside the catalogue."""
@@ -84,6 +95,9 @@ class TrainPart:
         train_user_ids: Raw id of each row.
         train_until: First moment after the part.
         is_order_only: The timestamps are positions rather than times.
+        surface_names: Every surface of the data, in order; none where it is not known.
+        train_surfaces: ``(E,)`` place in `surface_names` of each event of `train`; None where it is not known.
+        is_target: ``(E,)`` which events of `train` are to be predicted; None for all.
     """
 
     vocabulary: Vocabulary
@@ -93,6 +107,9 @@ class TrainPart:
     train_user_ids: NDArray[np.str_]
     train_until: datetime
     is_order_only: bool
+    surface_names: tuple[str, ...] = field(default=(), kw_only=True)
+    train_surfaces: NDArray[np.int32] | None = field(default=None, kw_only=True)
+    is_target: NDArray[np.bool_] | None = field(default=None, kw_only=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -272,7 +289,8 @@ def _train_part(
     starts, ends = encoded.known_before[first], encoded.known_before[first + counts]
     has_events = ends > starts
     rows = Histories(encoded.known_items, encoded.known_timestamps, starts[has_events], ends[has_events])
-    train = clip_repeats(rows.compact(), maximum=data.maximum_repeats)
+    kept = latest(*rows.flat(), maximum=data.maximum_repeats)
+    train = leave_out(rows.compact(), kept)
     vocabulary = encoded.vocabulary
     return TrainPart(
         vocabulary=vocabulary,
@@ -282,6 +300,8 @@ def _train_part(
         train_user_ids=encoded.events.user_ids[has_events],
         train_until=as_moment(until),
         is_order_only=is_order_only,
+        surface_names=encoded.surface_names,
+        train_surfaces=encoded.known_surfaces[rows.positions()[kept]],
     )
 
 

@@ -24,6 +24,10 @@ class TransformerEncoder(SequenceEncoder):
         num_heads: Must divide D.
         max_length: Longest history.
         dropout: Share of zeros while training.
+
+    Attributes:
+        prefix: Makes (B, P, D) vectors of a number of rows B, which stand before each history and which every position
+            sees, padding too; None for none, unless `recmodels.adaptation` sets one.
     """
 
     block: ClassVar[Callable[..., AttentionBlock]] = Block
@@ -38,6 +42,7 @@ class TransformerEncoder(SequenceEncoder):
             self.block(embedding_dim, num_heads=num_heads, dropout=dropout) for _ in range(num_layers)
         )
         self.norm = nn.LayerNorm(embedding_dim)
+        self.prefix: nn.Module | None = None
 
     def forward(self, vectors: Tensor, is_item: Tensor) -> Tensor:
         """Encode every position of at most `max_length`."""
@@ -57,9 +62,13 @@ class TransformerEncoder(SequenceEncoder):
         length = vectors.shape[1]
         positions = self.positions[:length].flip(0) * is_item[:, :, None]
         states = self.dropout(vectors * self.scale + positions)  # (B, L, D)
+        if self.prefix is not None:
+            before = self.prefix(len(states))  # (B, P, D)
+            states = torch.cat([before, states], dim=1)  # (B, P + L, D)
+            is_item = nn.functional.pad(is_item, (before.shape[1], 0), value=True)
         may_attend = causal_mask(is_item)
         for number, block in enumerate(self.blocks, start=1):
-            wanted = last if number == len(self.blocks) else length
+            wanted = last if number == len(self.blocks) else states.shape[1]
             states = block(states, may_attend, last=wanted)
         encoded: Tensor = self.norm(states)  # (B, M, D)
         return encoded

@@ -110,7 +110,7 @@ class SequenceModel(GradientModel):
     def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""
         targets = rows.items[:, 1:]
-        is_target = targets != PADDING
+        is_target = rows.wanted
         states = self.encoder(*self._inputs(rows.before_last()))  # (B, L, D)
         query, target = states[is_target], targets[is_target]  # (P, D), (P,)
         if self.config.loss == "cross_entropy":

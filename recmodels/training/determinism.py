@@ -61,5 +61,7 @@ def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str, par
     ends = np.cumsum(train.lengths)
     for edges in (ends - train.lengths, ends):
         digest.update(edges.tobytes())
+    if data.is_target is not None:
+        digest.update(np.packbits(data.is_target).tobytes())
     digest.update("\n".join(data.vocabulary.ids.tolist()).encode())
     return digest.hexdigest()

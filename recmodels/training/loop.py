@@ -20,7 +20,7 @@ from recmodels.training.determinism import seed_epoch
 from recmodels.training.optimizer import Stepper
 from recmodels.training.precision import is_bfloat16
 from recmodels.training.rows import Rows
-from recmodels.training.windows import has_event_since, training_windows
+from recmodels.training.windows import has_event_since, has_target, training_windows
 from recmodels.training.workers import ALONE, Workers
 
 OnStep = Callable[[int, int], None]
@@ -49,6 +49,7 @@ class Loop:
         seed: Each epoch's order, negatives and dropout come from it and the epoch's number alone.
         on_step: Told after each step how many of how many are done, of the most that training can take.
         replay: Leave out some rows that hold no new event; None for all rows.
+        targets: (E,) which events are to be predicted; None for all.
         workers: Processes that train together, each with the same arguments.
 
     Attributes:
@@ -69,10 +70,12 @@ class Loop:
         seed: int,
         on_step: OnStep | None,
         replay: Replay | None = None,
+        targets: NDArray[np.bool_] | None = None,
         workers: Workers = ALONE,
     ) -> None:
         self.model = model
-        self._rows = training_windows(train, max_length=model.max_length)
+        self._targets = targets
+        self._rows = _windows(train, targets, max_length=model.max_length)
         if not len(self._rows):
             raise TrainingError("the training histories hold no event. Choose a later cutoff or another label.")
         self._lengths = self._rows.lengths
@@ -171,7 +174,8 @@ class Loop:
         # one column for what comes before the first event, unless the longest row starts in the middle of a history
         width = min(int(self._lengths[rows].max()), self.model.max_length) + 1
         uses_time = self.model.uses_time
-        batch = Rows.of(self._rows.take(rows), length=width, uses_time=uses_time, device=self._device)
+        chosen = self._rows.take(rows)
+        batch = Rows.of(chosen, length=width, uses_time=uses_time, device=self._device, targets=self._targets)
         with torch.autocast(self._device.type, torch.bfloat16, enabled=self._is_bfloat16):
             return self.model.loss(batch)
 
@@ -188,3 +192,9 @@ class Loop:
                 f"the {what} is {value} at step {step} (epoch {epoch}), with a learning rate of "
                 f"{self._config.learning_rate:g}. Lower trainer.learning_rate or trainer.gradient_norm."
             )
+
+
+def _windows(train: Histories, targets: NDArray[np.bool_] | None, *, max_length: int) -> Histories:
+    """Return the rows that hold something to predict."""
+    rows = training_windows(train, max_length=max_length)
+    return rows if targets is None else rows.take(np.flatnonzero(has_target(rows, targets, max_length=max_length)))

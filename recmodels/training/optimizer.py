@@ -35,7 +35,7 @@ class Stepper:
         self.parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
         tables = [table for table in model.modules() if isinstance(table, ItemTable)]
         for table in tables:
-            table.has_sparse_gradient = names_few_items and _is_by_rows(table, config)
+            table.has_sparse_gradient = names_few_items and table.weight.requires_grad and _is_by_rows(table, config)
         by_rows = [table.weight for table in tables if table.has_sparse_gradient]
         others = [one for one in self.parameters if not any(one is row for row in by_rows)]
         rate, decay = config.learning_rate, config.weight_decay

@@ -9,8 +9,10 @@ from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import Tensor
 
+from recmodels.adaptation.adapter import Adapter
+from recmodels.adaptation.focus import focus
+from recmodels.adaptation.steps import begin, check_parent, finish
 from recmodels.data.cuts import as_microseconds
 from recmodels.data.splits import Split, TrainPart
 from recmodels.errors import TrainingError
@@ -20,17 +22,10 @@ from recmodels.models._contract import ClosedFormModel
 from recmodels.models._gradient import GradientModel
 from recmodels.recipe import Recipe, TrainerConfig
 from recmodels.scorers import Scorer
-from recmodels.training.checkpoints import (
-    Checkpoint,
-    EpochMetrics,
-    Progress,
-    load_checkpoint,
-    pack,
-    save_checkpoint,
-    unpack,
-)
+from recmodels.training.checkpoints import EpochMetrics, Progress
 from recmodels.training.data import TrainingData
 from recmodels.training.determinism import reproducible, run_identity, seed_epoch
+from recmodels.training.epochs import Keeper, OnEpoch, run_epochs
 from recmodels.training.forecast import Forecast, check_memory, make_forecast
 from recmodels.training.loop import Loop, OnStep, Replay
 from recmodels.training.validation import Validation
@@ -41,7 +36,6 @@ __all__ = ["EpochMetrics", "Parent", "Trained", "refit", "train"]
 
 logger = logging.getLogger(__name__)
 
-OnEpoch = Callable[[EpochMetrics], None]
 OnForecast = Callable[[Forecast], None]
 
 
@@ -57,6 +51,7 @@ class Trained:
         weights: Of the best epoch, by their names in the model, so that a later training can go on; none for a closed
             form.
         warm_start: What became of the parent's items; None for a training from scratch.
+        adapter: What was trained beside a frozen backbone; None where the backbone itself was.
     """
 
     scorer: Scorer
@@ -65,6 +60,7 @@ class Trained:
     best_epoch: int
     weights: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
     warm_start: WarmStartReport | None = None
+    adapter: Adapter | None = None
 
 
 def train(
@@ -109,30 +105,34 @@ def train(
             not have, or the parent does not fit (see `go_on`) or leaves nothing new to learn.
         CheckpointError: The folder holds a damaged checkpoint, or one of another recipe, split, seed, device or parent.
     """
+    if recipe.adaptation.is_on:
+        check_parent(recipe.adaptation, parent.bundle.digest if parent else "")
+        split = focus(split, recipe.adaptation, seed=seed)
     validation = Validation(split, remove_seen=recipe.evaluation.remove_seen, seed=seed)
     with reproducible(threads=threads, device=device):
         model = _build(recipe, split, seed=seed)
-        progress, report = Progress("", (), is_finished=True), None
+        progress, report, adapter = Progress("", (), is_finished=True), None, None
         weights: dict[str, NDArray[np.float32]] = {}
         if isinstance(model, GradientModel):
             memory = check_memory(model, recipe.trainer, name=recipe.name, memory_bytes=memory_bytes)
             report = go_on(model, parent, recipe=recipe, part=split, seed=seed) if parent else None
-            config = _trainer_config(recipe, report)
-            replay = _replay(recipe, report)
-            workers = Workers.of_this_process()
-            loop = Loop(
-                model.to(device), split.train, config=config, seed=seed, on_step=on_step, replay=replay, workers=workers
-            )
-            forecast = make_forecast(
-                loop, config, name=recipe.name, memory_bytes=memory, disk_bytes=disk_bytes, clock=clock
-            )
-            logger.info("training %s is forecast to take %s", recipe.name, forecast.words)
-            if on_forecast:
-                on_forecast(forecast)
-            run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
-            keeper = _Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers)
-            progress = _run_epochs(loop, validation, config, keeper, on_epoch)
-            del loop  # the optimizer's moments are twice as large as the weights
+            begin(model, recipe.adaptation, name=recipe.model.name)
+            config, workers = _trainer_config(recipe, report), Workers.of_this_process()
+            if recipe.adaptation.method != "frozen":
+                loop = _loop(
+                    model.to(device), split, recipe, config, report, seed=seed, on_step=on_step, workers=workers
+                )
+                forecast = make_forecast(
+                    loop, config, name=recipe.name, memory_bytes=memory, disk_bytes=disk_bytes, clock=clock
+                )
+                logger.info("training %s is forecast to take %s", recipe.name, forecast.words)
+                if on_forecast:
+                    on_forecast(forecast)
+                run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
+                keeper = Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers)
+                progress = run_epochs(loop, validation, config, keeper, on_epoch)
+                del loop  # the optimizer's moments are twice as large as the weights
+            adapter = finish(model, recipe.adaptation)
             weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
         elif parent:
             raise TrainingError(f"{recipe.model.name} {IN_ONE_GO}, so that it cannot go on from a parent. Give none.")
@@ -142,7 +142,7 @@ def train(
     measured = validation.measure(scorer)
     metrics = {"ndcg_at_10": measured.ndcg_at_10, "recall_at_10": measured.recall_at_10}
     logger.info("trained %s: ndcg_at_10 %.4f, best epoch %d", recipe.name, measured.ndcg_at_10, progress.best_epoch)
-    return Trained(scorer, metrics, list(progress.epochs), progress.best_epoch, weights, report)
+    return Trained(scorer, metrics, list(progress.epochs), progress.best_epoch, weights, report, adapter)
 
 
 def refit(
@@ -172,7 +172,9 @@ def refit(
     with reproducible(threads=threads, device=device):
         model = _build(recipe, part, seed=seed)
         if isinstance(model, GradientModel):
-            loop = Loop(model.to(device), part.train, config=recipe.trainer, seed=seed, on_step=on_step)
+            loop = Loop(
+                model.to(device), part.train, config=recipe.trainer, seed=seed, on_step=on_step, targets=part.is_target
+            )
             for number in range(1, epochs + 1):
                 loop.epoch(number)
             model = loop.judged
@@ -194,78 +196,44 @@ def _build(recipe: Recipe, part: TrainPart, *, seed: int) -> GradientModel | Clo
     return cast("GradientModel | ClosedFormModel", model)
 
 
+def _loop(
+    model: GradientModel,
+    part: TrainPart,
+    recipe: Recipe,
+    config: TrainerConfig,
+    report: WarmStartReport | None,
+    *,
+    seed: int,
+    on_step: OnStep | None,
+    workers: Workers,
+) -> Loop:
+    replay = _replay(recipe, report)
+    return Loop(
+        model,
+        part.train,
+        config=config,
+        seed=seed,
+        on_step=on_step,
+        replay=replay,
+        targets=part.is_target,
+        workers=workers,
+    )
+
+
 def _trainer_config(recipe: Recipe, report: WarmStartReport | None) -> TrainerConfig:
-    config, warm = recipe.trainer, recipe.warm_start
+    config, warm, adaptation = recipe.trainer, recipe.warm_start, recipe.adaptation
     if report is None:
         return config
+    if adaptation.is_on:
+        return config.model_copy(update={"epochs": adaptation.epochs, "learning_rate": adaptation.learning_rate})
     rate = config.learning_rate * warm.learning_rate_factor
     return config.model_copy(update={"epochs": warm.epochs, "learning_rate": rate})
 
 
 def _replay(recipe: Recipe, report: WarmStartReport | None) -> Replay | None:
-    if report is None:
+    if report is None or recipe.adaptation.is_on:
         return None
     return Replay(as_microseconds(report.since), recipe.warm_start.replay_share)
-
-
-def _run_epochs(
-    loop: Loop, validation: Validation, config: TrainerConfig, keeper: "_Keeper", on_epoch: OnEpoch | None
-) -> Progress:
-    progress, best = keeper.resume(loop)
-    while not progress.is_finished:
-        started = keeper.clock()
-        number = len(progress.epochs) + 1
-        loss = loop.epoch(number)
-        measured = validation.measure(loop.judged, workers=keeper.workers)
-        seconds = keeper.clock() - started
-        epoch = EpochMetrics(number, loss, measured.ndcg_at_10, measured.recall_at_10, seconds)
-        progress = progress.after(epoch, most=config.epochs, patience=config.patience)
-        if progress.best_epoch == number:
-            best = _kept(loop.judged.state_dict(), best)
-        keeper.keep(loop, progress, best)
-        if on_epoch:
-            on_epoch(epoch)
-    loop.model.load_state_dict(best)
-    return progress
-
-
-def _kept(state: Mapping[str, Tensor], best: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return a copy of the weights, in the memory of the last copy: a large item table stands there often enough."""
-    if not best:
-        return {name: value.detach().clone() for name, value in state.items()}
-    for name, value in state.items():
-        best[name].copy_(value)
-    return best
-
-
-class _Keeper:
-    """Keeps checkpoints in a folder, at most one in so many seconds and always the last."""
-
-    def __init__(
-        self, folder: Path | None, run: str, seconds: float, clock: Callable[[], float], workers: Workers
-    ) -> None:
-        self.clock = clock
-        self.workers = workers
-        self._folder = folder
-        self._run = run
-        self._seconds = seconds
-        self._kept_at = clock()
-
-    def resume(self, loop: Loop) -> tuple[Progress, dict[str, Tensor]]:
-        found = load_checkpoint(self._folder, run=self._run) if self._folder else None
-        if found is None:
-            return Progress(self._run, (), is_finished=False), {}
-        logger.info("training goes on after epoch %d", len(found.progress.epochs))
-        return found.progress, unpack(found.tensors, *loop.state)
-
-    def keep(self, loop: Loop, progress: Progress, best: dict[str, Tensor]) -> None:
-        is_due = progress.is_finished or self.clock() - self._kept_at >= self._seconds
-        if self._folder and is_due and self.workers.rank == 0:
-            model, optimizers = loop.state
-            save_checkpoint(self._folder, Checkpoint(progress, pack(model, best, optimizers)))
-            self._kept_at = self.clock()
-        if progress.is_finished:
-            self.workers.wait()
 
 
 def _training_data(part: TrainPart, *, seed: int) -> TrainingData:

@@ -70,7 +70,7 @@ def go_on(model: GradientModel, parent: Parent, *, recipe: Recipe, part: TrainPa
             part holds, or the weights are not those of its model.
     """
     _check_recipe(model, parent.bundle, recipe)
-    _check_time(parent.bundle, part)
+    _check_time(parent.bundle, part, may_equal=recipe.adaptation.is_on)
     fresh = attach(parent.bundle, part.items, version=0)
     own = model.state_dict()
     tables = {f"{name}.weight" for name, module in model.named_modules() if isinstance(module, ItemTable)}
@@ -140,8 +140,8 @@ def _check_recipe(model: GradientModel, parent: Bundle, recipe: Recipe) -> None:
         )
 
 
-def _check_time(parent: Bundle, part: TrainPart) -> None:
-    if late := too_late(parent.digest, parent.manifest, train_until=part.train_until):
+def _check_time(parent: Bundle, part: TrainPart, *, may_equal: bool) -> None:
+    if late := too_late(parent.digest, parent.manifest, train_until=part.train_until, may_equal=may_equal):
         raise TrainingError(f"{late}. {_FROM_SCRATCH}, or choose a later cutoff.")
 
 

@@ -28,6 +28,20 @@ def training_windows(histories: Histories, *, max_length: int) -> Histories:
     return Histories(histories.items, histories.timestamps, starts, ends)
 
 
+def has_target(rows: Histories, is_target: NDArray[np.bool_], *, max_length: int) -> NDArray[np.bool_]:
+    """Return which rows of `training_windows` have an event to predict, (W,).
+
+    Args:
+        rows: The windows.
+        is_target: (E,) which events of the shared arrays are to be predicted.
+        max_length: L; the first event of a row that fills L + 1 is input only.
+    """
+    before = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_target)])
+    first = rows.starts + (rows.lengths > max_length)
+    found: NDArray[np.bool_] = before[rows.ends] > before[first]
+    return found
+
+
 def has_event_since(rows: Histories, since: int) -> NDArray[np.bool_]:
     """Return which rows end at or after a time in microseconds, (W,); none of them is empty."""
     return rows.timestamps[rows.ends - 1] >= since

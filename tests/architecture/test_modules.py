@@ -16,6 +16,7 @@ LATE = {"great_expectations", "evidently", "matplotlib", "optuna", "implicit", "
 TORCH_HOMES = (
     *("recmodels/encoders/", "recmodels/layers/", "recmodels/models/", "recmodels/training/"),
     *("recmodels/rankers/", "recmodels/multi_task/", "recmodels/scenarios/", "recmodels/watch_time/"),
+    *(f"recmodels/adaptation/{name}.py" for name in ("adapter", "low_rank", "methods", "prefix")),
     *(f"recmodels/ranking/{name}.py" for name in ("embeddings", "network", "training", "export")),
 )
 PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "marshal"}

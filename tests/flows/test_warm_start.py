@@ -17,6 +17,7 @@ from flows.validate import validate
 from flows.wiring import Platform, connect
 from infra.rollouts import ModelReference, Plan
 from infra.settings import Settings
+from recmodels.adaptation.adapter import Adapter
 from recmodels.data.schema import TIMESTAMP
 from recmodels.data.sources import SOURCES
 from recmodels.errors import StoreError
@@ -62,6 +63,20 @@ def _day(files: Path, number: int) -> str:
     """Return the moment so many days after the first event."""
     first = pc.min(pq.read_table(files / "interactions.parquet", columns=[TIMESTAMP])[TIMESTAMP]).as_py()
     return str((first + timedelta(days=number)).isoformat())
+
+
+@pytest.mark.slow
+def test_the_bundle_of_a_recipe_is_adapted_when_it_names_one(home: Settings, files: Path) -> None:
+    snapshot = _snapshot(files)
+    (before,) = train(snapshot, [override(SASREC, ["trainer.epochs=1"])])
+    wanted = ["method=low_rank", f"parent={before.digest}", 'surfaces=["search"]', "epochs=1"]
+    (after,) = train(snapshot, [override(SASREC, [f"adaptation.{one}" for one in wanted])])
+    assert after.origin == f"adapts {before.digest[:12]}"
+    lineage = verify(home.bundles, after.digest).warm_start
+    assert lineage is not None
+    assert lineage.parent == before.digest
+    (adapter,) = home.runs.glob("*/adapter.safetensors")
+    assert Adapter.load(adapter).config.parent == before.digest
 
 
 def test_training_goes_on_from_the_champion_when_data_has_grown(home: Settings, files: Path) -> None:

@@ -76,7 +76,7 @@ def test_listing_and_reading_imports_no_torch_when_the_model_is_a_closed_form():
             with_parts(trainer={"epoch": 3}),
             r"trainer\.epoch: no such field\. Did you mean 'epochs'\? Known: averaging, batch_size",
         ),
-        (with_parts(trainers={}), r"trainers: no such field\. Did you mean 'trainer'\? Known: data"),
+        (with_parts(trainers={}), r"trainers: no such field\. Did you mean 'trainer'\? Known: adaptation, data"),
         (with_parts(trainer={"epochs": 0}), r"trainer\.epochs: .*greater than or equal to 1, got 0"),
         (with_parts(trainer={"learning_rate": float("nan")}), r"trainer\.learning_rate: .*finite"),
         (with_parts(split={"validation_fraction": 0.5, "test_fraction": 0.5}), "must be below 1, or nothing is left"),
@@ -134,7 +134,7 @@ def test_overrides_apply_in_order_when_several_are_given(recipe):
         ("=3", "is not of the form path=value"),
         (
             "training.epochs=3",
-            r"has no section 'training'\. Sections: data, evaluation, gate, model, reranking, retrieval, split",
+            r"has no section 'training'\. Sections: adaptation, data, evaluation, gate, model, reranking, retrieval",
         ),
         ("name.first=3", "has no section 'name'"),
         ("trainer.epoch=3", r"trainer\.epoch: no such field\. Did you mean 'epochs'"),
