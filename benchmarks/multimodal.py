@@ -18,9 +18,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,11 +32,11 @@ from numpy.typing import NDArray
 from benchmarks.table import Figure, report
 from recmodels.data.histories import Histories
 from recmodels.data.known import item_matrix
-from recmodels.data.schema import ITEM_ID, TIMESTAMP, Tables
+from recmodels.data.schema import ITEM_ID, TIMESTAMP, USER_ID, Tables
 from recmodels.data.sources import SOURCES
 from recmodels.data.sources.parts import TEST_FROM, VALIDATION_FROM
 from recmodels.data.splits import Queries, Split, split_interactions
-from recmodels.data.vocabulary import UNKNOWN
+from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
 from recmodels.evaluation.bootstrap import bootstrap_means, percentile_interval
 from recmodels.evaluation.metrics import judge_lists, ndcg, recall
 from recmodels.layers.item_table import DescribedTable
@@ -51,9 +52,26 @@ TARGETS = {"recall": 0.092, "ndcg": 0.039}
 """MMSSL as published; LightGCN .065 and .028."""
 COLD = 3
 RESULT = Path(__file__).parent / "results" / "multimodal.json"
-RECIPES = Path(__file__).parent / "recipes" / "tiktok_mm"
+SETTINGS: Mapping[str, Mapping[str, object]] = {
+    "popularity": {},
+    "item_knn": {"neighbours": 100, "shrinkage": 5.0},
+    "ease": {"regularisation": 10.0},
+    "ials": {"factors": 64},
+    "multimodal": {
+        "embedding_dim": 64,
+        "dropout": 0.2,
+        "negatives": 1024,
+        "modalities": ["image", "audio"],
+        "id_dropout": 0.5,
+        "modality_dropout": 0.1,
+        "alignment": 0.1,
+        "temperature": 0.2,
+    },
+}
+"""Of the models; modalities by the names of their files."""
+TRAINER = {"epochs": 12, "batch_size": 128, "learning_rate": 0.003, "averaging": 0.98, "patience": 12}
 TRIALS: Mapping[str, int] = {"item_knn": 2, "ease": 1, "ials": 1, "multimodal": 2}
-"""Settings tried on the validation part before those of `RECIPES` were kept."""
+"""Settings tried on the validation part before those of `SETTINGS` were kept."""
 OURS = {
     "id": {"modalities": (), "id_dropout": 0.0, "alignment": 0.0},
     "id + image": {"modalities": ("image",), "alignment": 0.0},
@@ -61,11 +79,13 @@ OURS = {
     "id + image + audio": {"modalities": ("image", "audio"), "alignment": 0.0},
     "id + image + audio + alignment": {"modalities": ("image", "audio")},
 }
+WORLDS = ("published", "new items")
 BASELINES = ("popularity", "item_knn", "ease", "ials")
 NEW_ITEM_LINES = ("id", "id + image + audio", "id + image + audio + alignment")
 _CHUNK = 1024
 _SAMPLES = 1000
 _NEW_SHARE = 10
+_MOST_OF_NEW = 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +136,7 @@ class Run:
         world: "published" or "new items".
         seed: Of the training.
         digest: Of the recipe.
+        commit: Of the code, with "+" where files differ from it.
         epochs: Of the best epoch; 0 for a closed form.
         cpu_seconds: Of training, validation included.
         figures: By name, mean with both ends of its 95 % interval.
@@ -126,20 +147,26 @@ class Run:
     world: str
     seed: int
     digest: str
+    commit: str
     epochs: int
     cpu_seconds: float
     figures: dict[str, tuple[float, float, float]]
     gains: dict[str, tuple[float, float, float]] = field(default_factory=dict)
 
 
+Kept = Mapping[tuple[str, str, str], Run]
+"""Runs by label, world and digest."""
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Train, judge, print the table; 0 when both published figures are reached."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--trial", nargs=2, metavar=("RECIPE", "JSON"), help="settings to judge on validation alone")
+    parser.add_argument("--trial", nargs=2, metavar=("MODEL", "JSON"), help="settings to judge on validation alone")
     parser.add_argument(
         "--seeds", nargs="+", type=int, default=[0, 1, 2], help="of the last model; others take the first"
     )
+    parser.add_argument("--worlds", nargs="+", choices=WORLDS, default=list(WORLDS), help="others are left as they are")
     parser.add_argument("--out", type=Path, default=RESULT)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
@@ -147,20 +174,23 @@ def main(arguments: list[str] | None = None) -> int:
     tables = SOURCES.module("parts").read(options.folder)
     if options.trial:
         return trial(tables, options.folder, *options.trial)
-    about = {"commit": _commit(), "trials": dict(TRIALS)}
-    runs = []
-    for run in chain(
-        published_runs(tables, options.folder, options.seeds), new_item_runs(tables, options.folder, options.seeds[0])
-    ):
+    before = [Run(**run) for run in json.loads(options.out.read_text())["runs"]] if options.out.exists() else []
+    closed = {(run.label, run.world, run.digest): run for run in before if run.label in BASELINES}
+    runs = [run for run in before if run.world not in options.worlds]
+    started = {
+        "published": lambda: published_runs(tables, options.folder, options.seeds, closed),
+        "new items": lambda: new_item_runs(tables, options.folder, options.seeds[0], closed),
+    }
+    for run in chain.from_iterable(started[world]() for world in options.worlds):
         runs.append(run)
         print(f"{run.world}: {run.label}, seed {run.seed}: {run.figures['recall'][0]:.4f}", file=sys.stderr, flush=True)
-        kept = about | {"runs": [asdict(one) for one in runs]}
+        kept = {"trials": dict(TRIALS), "settings": SETTINGS, "trainer": TRAINER, "runs": [asdict(one) for one in runs]}
         options.out.write_text(json.dumps(kept, indent=1) + "\n")  # what is done is kept when the rest is interrupted
     return report(figures_of(runs), as_json=options.json)
 
 
 def trial(tables: Tables, folder: Path, name: str, changes: str) -> int:
-    """Train a recipe with other settings and print its figures on the validation part."""
+    """Train a model with other settings and print its figures on the validation part."""
     tree = _tree(name)
     for path, value in json.loads(changes).items():
         section, _, key = path.rpartition(".")
@@ -192,32 +222,29 @@ def published(tables: Tables, *, without: pa.Array | None = None) -> World:
     test = split.test
     rows_of = {user: row for row, user in enumerate(split.train_user_ids.tolist())}
     known = [split.train.row(rows_of[user]).tolist() if user in rows_of else [] for user in test.user_ids.tolist()]
-    asked = Queries(Histories.from_lists(known), test.targets, test.user_ids, test.surfaces, test.is_new_user)
-    fields = {name: getattr(split, name) for name in Split.__dataclass_fields__}
-    world = World(Split(**(fields | {"test": asked})), unseen, new)
-    return World(_with_unseen_targets(world, rows), unseen, new)
+    asked = replace(test, histories=Histories.from_lists(known))
+    world = World(replace(split, test=asked), unseen, new)
+    return replace(world, split=_with_unseen_targets(world, rows))
 
 
 def _with_unseen_targets(world: World, rows: pa.Table) -> Split:
     """Give targets outside the training catalogue their own indices, so that content may find them."""
     split = world.split
     places = {item: split.vocabulary.size + n for n, item in enumerate(world.unseen[ITEM_ID].to_pylist())}
-    fields = {name: getattr(split, name) for name in Split.__dataclass_fields__}
-    for number, name in ((1, "validation"), (2, "test")):
-        queries = getattr(split, name)
+    parts = []
+    for number, queries in ((1, split.validation), (2, split.test)):
         moment = pa.scalar(number * 86_400_000_000, pa.int64()).cast(rows[TIMESTAMP].type)
         part = rows.filter(pc.equal(rows[TIMESTAMP], moment))
-        item_of = dict(zip(part["user_id"].to_pylist(), part[ITEM_ID].to_pylist(), strict=True))
+        item_of = dict(zip(part[USER_ID].to_pylist(), part[ITEM_ID].to_pylist(), strict=True))
         targets = queries.targets.compact()
         assert len(targets.items) == len(queries), "a person has one target in each part"
         wanted = [places.get(item_of[user], UNKNOWN) for user in queries.user_ids.tolist()]
         items = np.where(targets.items == UNKNOWN, np.array(wanted, np.int32), targets.items)
-        targets = Histories(items, targets.timestamps, targets.starts, targets.ends)
-        fields[name] = Queries(queries.histories, targets, queries.user_ids, queries.surfaces, queries.is_new_user)
-    return Split(**fields)
+        parts.append(replace(queries, targets=replace(targets, items=items)))
+    return replace(split, validation=parts[0], test=parts[1])
 
 
-def recipe_of(tree: dict[str, object], folder: Path) -> Recipe:
+def recipe_of(tree: dict[str, Any], folder: Path) -> Recipe:
     """Return the recipe; modalities are given by name and become files of the folder with their digests."""
     config = tree["model"]["config"]
     if "modalities" in config:
@@ -251,16 +278,8 @@ def fitted(world: World, recipe: Recipe, *, seed: int) -> tuple[_Extended, int]:
     # the trainer watches itself on what it can list: targets that it cannot know are misses
     targets = world.split.validation.targets
     known = np.where(targets.items >= world.split.vocabulary.size, UNKNOWN, targets.items).astype(np.int32)
-    queries = world.split.validation
-    watched = Queries(
-        queries.histories,
-        Histories(known, targets.timestamps, targets.starts, targets.ends),
-        queries.user_ids,
-        queries.surfaces,
-        queries.is_new_user,
-    )
-    fields = {name: getattr(world.split, name) for name in Split.__dataclass_fields__}
-    split = Split(**(fields | {"validation": watched}))
+    watched = replace(world.split.validation, targets=replace(targets, items=known))
+    split = replace(world.split, validation=watched)
     trained = train(recipe, split, checkpoint_folder=None, seed=seed)
     vectors = None
     if trained.weights:
@@ -296,39 +315,49 @@ def answers(scorer: _Extended, world: World, queries: Queries) -> Answers:
 
 
 def _listed(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    items = top_columns(np.ascontiguousarray(scores), K).astype(np.int32)
-    return np.where(np.take_along_axis(scores, items, axis=1) > -np.inf, items, 0).astype(np.int32)
+    """Return the K best items of each row, (B, K); 0 where there are fewer that may be listed."""
+    items = top_columns(np.ascontiguousarray(scores), K)  # (B, at most K)
+    lists = np.zeros((len(scores), K), dtype=np.int32)
+    lists[:, : items.shape[1]] = np.where(np.take_along_axis(scores, items, axis=1) > -np.inf, items, 0)
+    return lists
 
 
-def published_runs(tables: Tables, folder: Path, seeds: list[int]) -> Iterator[Run]:
-    """Train every line of the table on the published split."""
+def published_runs(tables: Tables, folder: Path, seeds: list[int], closed: Kept) -> Iterator[Run]:
+    """Train every line of the table on the published split; closed forms that are there already are kept."""
     world = published(tables)
     base: Answers | None = None
     for label, tree in lines():
-        last = label == list(OURS)[-1]
-        for seed in seeds if last else seeds[:1]:
-            run, found = judged_run(world, label, "published", recipe_of(tree, folder), seed=seed, base=base)
-            base = found if label == "id" else base
+        recipe = recipe_of(tree, folder)
+        if found := closed.get((label, "published", recipe.digest)):
+            yield found
+            continue
+        for seed in seeds if label == list(OURS)[-1] else seeds[:1]:
+            run, answered = judged_run(world, label, "published", recipe, seed=seed, base=base)
+            base = answered if label == "id" else base
             yield run
-            tree = dict(lines())[label]
 
 
-def new_item_runs(tables: Tables, folder: Path, seed: int) -> Iterator[Run]:
+def new_item_runs(tables: Tables, folder: Path, seed: int, closed: Kept) -> Iterator[Run]:
     """Take the interactions of some items away, and train what knows ids and what knows content."""
-    counts = published(tables)
-    item_counts = counts.split.item_counts[2:]
-    known = np.flatnonzero((item_counts >= COLD) & (item_counts <= 30))
+    whole = published(tables).split
+    counts = whole.item_counts[FIRST_ITEM:]
+    known = np.flatnonzero((counts >= COLD) & (counts <= _MOST_OF_NEW))
     chosen = np.random.default_rng(0).choice(known, len(known) // _NEW_SHARE, replace=False)
-    world = published(tables, without=pa.array(counts.split.vocabulary.ids[chosen], pa.string()))
+    world = published(tables, without=pa.array(whole.vocabulary.ids[chosen], pa.string()))
     base: Answers | None = None
     for label, tree in lines():
-        if label in ("popularity", *NEW_ITEM_LINES):
-            run, found = judged_run(world, label, "new items", recipe_of(tree, folder), seed=seed, base=base)
-            base = found if label == "id" else base
-            yield run
+        recipe = recipe_of(tree, folder)
+        if label not in ("popularity", *NEW_ITEM_LINES):
+            continue
+        if found := closed.get((label, "new items", recipe.digest)):
+            yield found
+            continue
+        run, answered = judged_run(world, label, "new items", recipe, seed=seed, base=base)
+        base = answered if label == "id" else base
+        yield run
 
 
-def lines() -> Iterator[tuple[str, dict[str, object]]]:
+def lines() -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield what is trained, in the order of the table."""
     for name in BASELINES:
         yield name, _tree(name)
@@ -352,7 +381,7 @@ def judged_run(
     if base is not None:
         theirs = _columns(base)
         gains = _with_intervals({name: mine[name] - theirs[name] for name in mine})
-    return Run(label, kind, seed, recipe.digest, epochs, seconds, figures, gains), found
+    return Run(label, kind, seed, recipe.digest, _commit(), epochs, seconds, figures, gains), found
 
 
 def _columns(found: Answers) -> dict[str, NDArray[np.float64]]:
@@ -400,10 +429,11 @@ def figures_of(runs: list[Run]) -> list[Figure]:
     return figures
 
 
-def _tree(name: str) -> dict[str, object]:
-    tree = json.loads((RECIPES / f"{name}.json").read_text())
-    tree["split"] = {"kind": "time", "validation_from": VALIDATION_FROM, "test_from": TEST_FROM}
-    return tree
+def _tree(name: str) -> dict[str, Any]:
+    """Return a recipe's mapping, to be changed."""
+    split = {"kind": "time", "validation_from": VALIDATION_FROM, "test_from": TEST_FROM}
+    model = {"name": name, "config": dict(SETTINGS[name])}
+    return {"name": name, "model": model, "split": split} | ({"trainer": dict(TRAINER)} if name == "multimodal" else {})
 
 
 def _commit() -> str:
