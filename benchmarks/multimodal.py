@@ -69,7 +69,7 @@ SETTINGS: Mapping[str, Mapping[str, object]] = {
     },
 }
 """Of the models; modalities by the names of their files."""
-TRAINER = {"epochs": 12, "batch_size": 128, "learning_rate": 0.003, "averaging": 0.98, "patience": 12}
+TRAINER = {"epochs": 12, "batch_size": 128, "learning_rate": 0.003, "averaging": 0.98, "patience": 3}
 TRIALS: Mapping[str, int] = {"item_knn": 2, "ease": 1, "ials": 1, "multimodal": 2}
 """Settings tried on the validation part before those of `SETTINGS` were kept."""
 OURS = {

@@ -54,7 +54,8 @@ def test_new_items_lose_their_training_rows_and_stay_targets(folder):
     np.testing.assert_array_equal(found.among_new, [np.nan, np.nan, 0])
 
 
-def test_a_target_that_training_never_held_is_listed_by_content(folder, capsys, monkeypatch):
+@pytest.mark.slow
+def test_a_target_that_training_never_held_is_listed_by_content(folder, monkeypatch):
     monkeypatch.setitem(multimodal.TRAINER, "epochs", 1)
     world = multimodal.published(read(folder))
     tree = multimodal._tree("multimodal")
