@@ -72,4 +72,5 @@ def test_the_table_is_printed_and_kept(folder, tmp_path, capsys):
     kept = json.loads((tmp_path / "out.json").read_text())
     labels = [run["label"] for run in kept["runs"] if run["world"] == "published"]
     assert labels == [*multimodal.BASELINES, *multimodal.OURS]
-    assert json.loads(capsys.readouterr().out)[0]["target"] == ">= 0.092"
+    targets = [line["target"] for line in json.loads(capsys.readouterr().out) if line["figure"].endswith("recall@20")]
+    assert ">= 0.092" in targets
