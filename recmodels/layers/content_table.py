@@ -3,20 +3,21 @@
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from recmodels.content import CONTENT, ContentConfig
 from recmodels.data.vocabulary import FIRST_ITEM
-from recmodels.item_features import ItemFeatures
-from recmodels.layers.item_table import ItemTable
+from recmodels.item_features import ItemFeatures, ItemReader
+from recmodels.layers.item_table import DescribedTable
 
 _BEGINNING = 0.1
 """Length of what content adds at first, in lengths of an id's vector: items begin apart, whatever they share."""
 
 
-class ContentTable(ItemTable):
+class ContentTable(DescribedTable):
     """The sum of an id's vector, the mean of its labels' vectors and a projection of its text.
 
     While training, some ids are left out each time, so that content learns to do alone. Source: Volkovs, Yu and
@@ -45,6 +46,14 @@ class ContentTable(ItemTable):
             self.labels.weight[0] = 0
         self.register_buffer("labels_of", torch.zeros(vocabulary_size, 1, dtype=torch.int64), persistent=False)
         self.register_buffer("texts_of", torch.zeros(vocabulary_size, text_dim), persistent=False)
+
+    def describe(self, catalogue: pa.Table) -> None:
+        """Read the labels and texts of all items, row n being that of index n + 2."""
+        self.show(ItemReader(self.config, catalogue).read(catalogue))
+
+    def vectors_from(self, items: pa.Table, *, catalogue: pa.Table) -> Tensor:
+        """Return the vectors of items by their labels and texts alone, (M, D)."""
+        return self.vectors_of_new(ItemReader(self.config, catalogue).read(items))
 
     def show(self, features: ItemFeatures) -> None:
         """Take the content of all items, row n being that of index n + 2."""

@@ -1,5 +1,8 @@
 """The one place in a model that knows its items."""
 
+from abc import abstractmethod
+
+import pyarrow as pa
 import torch
 from torch import Tensor, nn
 
@@ -31,3 +34,20 @@ class ItemTable(nn.Module):
         return (
             self.weight if ids is None else nn.functional.embedding(ids, self.weight, sparse=self.has_sparse_gradient)
         )
+
+
+class DescribedTable(ItemTable):
+    """A table that knows more of items than their ids, so that an item without a past has a vector, too."""
+
+    @abstractmethod
+    def describe(self, catalogue: pa.Table) -> None:
+        """Read what is known of all items, schema `ITEMS`, row n being that of index n + 2; it is no weight."""
+
+    @abstractmethod
+    def vectors_from(self, items: pa.Table, *, catalogue: pa.Table) -> Tensor:
+        """Return the vectors of items without an id here, by what is known of them, (M, D).
+
+        Args:
+            items: Schema `ITEMS`.
+            catalogue: What `describe` was given: it tells again what is common.
+        """

@@ -14,9 +14,8 @@ from recmodels.data.histories import Histories
 from recmodels.data.splits import TrainPart
 from recmodels.data.vocabulary import FIRST_ITEM, PADDING
 from recmodels.encoders._contract import SequenceEncoder
-from recmodels.item_features import ItemReader
 from recmodels.layers.content_table import ContentTable
-from recmodels.layers.item_table import ItemTable
+from recmodels.layers.item_table import DescribedTable, ItemTable
 from recmodels.models import ModelConfig
 from recmodels.models._gradient import GradientModel
 from recmodels.scorers import EncoderScorer, known_items
@@ -104,8 +103,8 @@ class SequenceModel(GradientModel):
 
     def prepare(self, part: TrainPart) -> None:
         """Show the item table what the catalogue says of its items."""
-        if isinstance(self.items, ContentTable):
-            self.items.show(ItemReader(self.items.config, part.items).read(part.items))
+        if isinstance(self.items, DescribedTable):
+            self.items.describe(part.items)
 
     def loss(self, rows: Rows) -> Tensor:
         """Return the mean loss of predicting every event of the rows from those before it, as `GradientModel` says."""

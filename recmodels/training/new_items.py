@@ -7,8 +7,7 @@ from numpy.typing import NDArray
 
 from recmodels.bundle import Bundle
 from recmodels.errors import TrainingError
-from recmodels.item_features import ItemReader
-from recmodels.layers.content_table import ContentTable
+from recmodels.layers.item_table import DescribedTable
 from recmodels.models import MODELS
 from recmodels.models._sequence import SequenceModel
 from recmodels.weights import load_weights
@@ -20,7 +19,8 @@ def content_vectors(bundle: Bundle, items: pa.Table) -> NDArray[np.float32]:
     They are as long as content makes them; a model trained with `id_dropout` has learned to score them as they are.
 
     Args:
-        bundle: Of a sequence model with `content`; its catalogue tells again what text is rare, its weights the rest.
+        bundle: Of a sequence model with `content` or `modalities`; its catalogue tells again what text is rare or how
+            vectors are scaled, its weights the rest.
         items: Schema `ITEMS`; whether the bundle knows them does not matter.
 
     Returns:
@@ -32,14 +32,14 @@ def content_vectors(bundle: Bundle, items: pa.Table) -> NDArray[np.float32]:
     """
     chosen = bundle.manifest.recipe["model"]
     model = MODELS.build(chosen["name"], MODELS.config(chosen["name"], chosen["config"]), bundle.vocabulary.size)
-    if not isinstance(model, SequenceModel) or not isinstance(model.items, ContentTable):
+    if not isinstance(model, SequenceModel) or not isinstance(model.items, DescribedTable):
         raise TrainingError(
             f"bundle {bundle.digest[:12]} is a {chosen['name']} that knows items by their ids alone: it has no vector "
-            "for a new one. Train with model.config.content, or attach newcomers by their creators and categories."
+            "for a new one. Train with model.config.content or modalities, or attach newcomers by their creators and "
+            "categories."
         )
     weights = load_weights(bundle)
     model.load_state_dict({name: torch.from_numpy(array.copy()) for name, array in weights.items()})
-    features = ItemReader(model.items.config, bundle.items).read(items)
     with torch.no_grad():
-        vectors: NDArray[np.float32] = model.items.vectors_of_new(features).numpy()
+        vectors: NDArray[np.float32] = model.items.vectors_from(items, catalogue=bundle.items).numpy()
     return vectors

@@ -40,6 +40,11 @@ def _kuairand(folder: Path) -> Path:
     return folder
 
 
+def _parts(folder: Path) -> Path:
+    (folder / "p.csv").write_text("split,user,item\ntrain,1,5\nvalid,1,6\ntest,1,7\n")
+    return folder / "p.csv"
+
+
 def _sequences(folder: Path) -> Path:
     (folder / "s.txt").write_text("1 5 6 7\n2 6 5\n")
     return folder / "s.txt"
@@ -53,6 +58,7 @@ def _table(folder: Path) -> Path:
 EXAMPLES = {
     "kuairand": Example(_kuairand, {}),
     "movielens": Example(_movielens, {}),
+    "parts": Example(_parts, {}),
     "sequences": Example(_sequences, {}),
     "synthetic": Example(lambda folder: folder, {"users": 20, "items": 30, "days": 3}),
     "table": Example(_table, {"timestamp_unit": "s"}),

@@ -1,7 +1,9 @@
 """Reading of files for sources: every way in which a file can be wrong gets a message with its place."""
 
+import gzip
 import io
 import tomllib
+import zlib
 from pathlib import Path
 from typing import TypeVar
 
@@ -163,18 +165,30 @@ def read_text_table(
 
 
 def read_any(path: Path, *, source: str) -> pa.Table:
-    """Read a Parquet file, or a CSV or TSV file with a header as text columns.
+    """Read a Parquet file, or a CSV or TSV file with a header as text columns, which gzip may have compressed.
 
     Raises:
         SourceError: The file is missing, empty, damaged, or of another kind.
     """
-    suffix = path.suffix.lower()
-    if suffix == ".parquet":
+    is_compressed = path.suffix.lower() == ".gz"
+    suffix = (path.with_suffix("") if is_compressed else path).suffix.lower()
+    if suffix == ".parquet" and not is_compressed:
         return read_parquet(path, source=source)
     if suffix not in (".csv", ".tsv"):
         raise SourceError(f"source {source!r}: {path.name} has the ending {suffix!r}; expected .parquet, .csv or .tsv.")
     content = read_bytes(require_path(path, source=source), source=source)
+    if is_compressed:
+        content = _unpacked(content, place=path.name, source=source)
     return read_text_table(content, place=path.name, source=source, delimiter="\t" if suffix == ".tsv" else ",")
+
+
+def _unpacked(content: bytes, *, place: str, source: str) -> bytes:
+    try:
+        return gzip.decompress(content)
+    except (OSError, EOFError, zlib.error) as error:
+        raise SourceError(
+            f"source {source!r}: {place} is not a whole gzip file ({error}). Copy or download it again."
+        ) from error
 
 
 def require_columns(table: pa.Table, names: list[str], *, place: str, source: str) -> pa.Table:
