@@ -15,14 +15,13 @@ import numpy as np
 
 from benchmarks.ranking_runs import Folder, chosen_trial
 from benchmarks.ranking_variants import VARIANTS, WATCH, WHOLE, rows_of
-from recmodels.evaluation.ranking_report import RankingFigures, compare_gauc, judge_ranking
+from recmodels.evaluation.ranking_metrics import mean_absolute_error, reliability
+from recmodels.evaluation.ranking_report import ALL_SURFACES, RankingFigures, compare_gauc, judge_ranking
 from recmodels.ranking.calibration import Calibration
 from recmodels.ranking.examples import Examples
 from recmodels.ranking.parts import RankingParts
 from recmodels.ranking.predictions import Predictions
 
-MINIMUM_USERS = 100
-"""Users with both labels from which on a task (and tab) is in a mean GAUC of the test part."""
 _SAMPLES = 1000
 
 
@@ -54,13 +53,34 @@ class Ranker:
         return judge_ranking(self.test, self.predictions.probabilities, self.predictions.watch)
 
     @cached_property
-    def raw_figures(self) -> RankingFigures:
-        """Before calibration."""
-        return judge_ranking(self.test, self.raw.probabilities, self.raw.watch)
+    def raw_eces(self) -> Mapping[tuple[str, str], float]:
+        """Expected calibration error before calibration, by surface and task."""
+        found, probabilities = {}, self.raw.probabilities
+        for surface in {head.surface for head in self.figures.heads}:
+            rows = np.arange(len(self.test)) if surface == ALL_SURFACES else rows_of(self.test, surface)
+            for column, task in enumerate(self.test.spec.tasks):
+                labels = self.test.labels[rows, column]
+                found[surface, task] = reliability(labels, probabilities[rows, column]).error
+        return found
 
-    def mean_gauc(self, *, by_surface: bool) -> float:
-        """Return the mean over the tasks, or the tasks and tabs, with enough users."""
-        return against(self, self, by_surface=by_surface)["candidate"]
+    @cached_property
+    def raw_maes(self) -> Mapping[str, float]:
+        """Mean absolute error of watch time before calibration, by surface."""
+        found = {}
+        for surface in {watch.surface for watch in self.figures.watch}:
+            rows = np.arange(len(self.test)) if surface == ALL_SURFACES else rows_of(self.test, surface)
+            found[surface] = mean_absolute_error(self.test.watch_seconds[rows], self.raw.watch[rows])
+        return found
+
+    def mean_gauc(self, *, by_surface: bool, minimum_users: int) -> float:
+        """Return the mean over the tasks, or the tasks and tabs, with enough users; as `compare_gauc` has it."""
+        other = self.test.spec.surfaces[0]
+        cells = [
+            head.gauc
+            for head in self.figures.heads
+            if head.users >= minimum_users and (head.surface != ALL_SURFACES) == by_surface and head.surface != other
+        ]
+        return float(np.mean(cells)) if cells else np.nan
 
 
 def rankers(out: Path, data: str, parts: RankingParts) -> list[Ranker]:
@@ -116,7 +136,7 @@ def _together(folders: list[Folder], which: str, examples: Examples, division: s
     return Predictions(logits, watch)
 
 
-def against(candidate: Ranker, baseline: Ranker, *, by_surface: bool) -> dict[str, Any]:
+def against(candidate: Ranker, baseline: Ranker, *, by_surface: bool, minimum_users: int) -> dict[str, Any]:
     """Return the difference in mean GAUC, paired over users: figures, 95 % interval and the cells it is over."""
     found = compare_gauc(
         candidate.test,
@@ -126,7 +146,7 @@ def against(candidate: Ranker, baseline: Ranker, *, by_surface: bool) -> dict[st
         samples=_SAMPLES,
         confidence=0.95,
         seed=candidate.seed,
-        minimum_users=MINIMUM_USERS,
+        minimum_users=minimum_users,
     )
     names = ("candidate", "baseline", "difference", "lower", "upper", "num_users")
     return {name: getattr(found.overall, name) for name in names} | {"cells": [asdict(cell) for cell in found.cells]}

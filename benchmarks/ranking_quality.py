@@ -91,9 +91,18 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--like", help="run: take the settings that this variant chose, without tuning")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="run: the first one tunes")
     parser.add_argument("--keep", type=Path, help="table: write every figure and learning curve into this JSON file")
+    parser.add_argument(
+        "--minimum-users", type=int, default=100, help="table: users of both labels that a task and tab needs in a mean"
+    )
     options = parser.parse_args(arguments)
     if options.action == "table":
-        return ranking_table.tell(options.data, folder=options.folder, out=options.out, keep=options.keep)
+        return ranking_table.tell(
+            options.data,
+            folder=options.folder,
+            out=options.out,
+            keep=options.keep,
+            minimum_users=options.minimum_users,
+        )
     for data in options.data:
         parts = read_parts(data, options.folder)
         for name, variant in each(options.variants):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.ranking_data import read_parts
-from benchmarks.ranking_judged import MINIMUM_USERS, Ranker, against, rankers
+from benchmarks.ranking_judged import Ranker, against, rankers
 from benchmarks.ranking_variants import VARIANTS
 from recmodels.evaluation.ranking_report import ALL_SURFACES, HeadFigures
 
@@ -16,7 +16,7 @@ _BASELINES = ("one_model_a_tab", "single_task")
 _MAIN = "pepnet"
 
 
-def tell(data: list[str], *, folder: Path, out: Path, keep: Path | None) -> int:
+def tell(data: list[str], *, folder: Path, out: Path, keep: Path | None, minimum_users: int) -> int:
     """Print the tables of the data sets; write them with every learning curve into `keep`; 1 where there is no run."""
     kept: dict[str, Any] = {}
     for name in data:
@@ -26,10 +26,13 @@ def tell(data: list[str], *, folder: Path, out: Path, keep: Path | None) -> int:
             print(f"{out / name} holds no ranker that predicted the test part")
             return 1
         sizes = ", ".join(f"{len(getattr(parts, part)):,} {part}" for part in ("train", "validation", "test"))
-        print(f"**{name}**: {sizes} exposures; means are over tasks (and tabs) with {MINIMUM_USERS} users or more\n")
-        comparisons = {_key(one): _compared(one, found) for one in found}
-        print("\n\n".join([overview(found, comparisons), heads(found), surfaces(found), watch(found)]) + "\n")
-        kept[name] = _kept(found, comparisons, out / name)
+        print(f"**{name}**: {sizes} exposures; means are over tasks (and tabs) with {minimum_users} users or more\n")
+        comparisons = {_key(one): _compared(one, found, minimum_users) for one in found}
+        print(
+            "\n\n".join([overview(found, comparisons), heads(found), surfaces(found, minimum_users), watch(found)])
+            + "\n"
+        )
+        kept[name] = {"minimum_users": minimum_users} | _kept(found, comparisons, out / name)
     if keep:
         keep.write_text(json.dumps(_finite(kept), indent=1) + "\n")
     return 0
@@ -54,8 +57,8 @@ def overview(found: Sequence[Ranker], comparisons: dict[str, Any]) -> str:
                     str(one.seed),
                     str(one.trials),
                     f"{facts[0]['validation']:.4f}" if len(facts) == 1 else "-",
-                    f"{one.mean_gauc(by_surface=True):.4f}",
-                    f"{one.mean_gauc(by_surface=False):.4f}",
+                    f"{own['by_tab']:.4f}",
+                    f"{own['all_tabs']:.4f}",
                     *differences,
                     f"{sum(each['cpu_seconds'] for each in facts):.0f}",
                     f"{max(each['load'] for each in facts):.1f}",
@@ -71,22 +74,20 @@ def heads(found: Sequence[Ranker]) -> str:
     names = ("variant", "task", "positives", "AUC", "GAUC", "its users", "log loss", "ECE raw", "ECE calibrated")
     lines = [_row(names), _row(["---"] * len(names))]
     for one in _first_seeds(found):
-        raw = {head.task: head for head in one.raw_figures.heads if head.surface == ALL_SURFACES}
         own = [head for head in one.figures.heads if head.surface == ALL_SURFACES]
-        lines.extend(_row([one.variant, *_cells(head, raw[head.task])]) for head in own)
+        lines.extend(_row([one.variant, *_cells(head, one)]) for head in own)
     return "\n".join(lines)
 
 
-def surfaces(found: Sequence[Ranker]) -> str:
+def surfaces(found: Sequence[Ranker], minimum_users: int) -> str:
     """Return a line a task and tab of the main variant and of each that shares nothing."""
     names = ("variant", "tab", "task", "positives", "AUC", "GAUC", "its users", "log loss", "ECE raw", "ECE calibrated")
     lines = [_row(names), _row(["---"] * len(names))]
     for one in _first_seeds(found):
         if one.variant not in (_MAIN, *_BASELINES):
             continue
-        for head, raw in zip(one.figures.heads, one.raw_figures.heads, strict=True):
-            if head.surface != ALL_SURFACES and head.users >= MINIMUM_USERS:
-                lines.append(_row([one.variant, head.surface, *_cells(head, raw)]))
+        own = [head for head in one.figures.heads if head.surface != ALL_SURFACES and head.users >= minimum_users]
+        lines.extend(_row([one.variant, head.surface, *_cells(head, one)]) for head in own)
     return "\n".join(lines)
 
 
@@ -95,15 +96,15 @@ def watch(found: Sequence[Ranker]) -> str:
     names = ("variant", "head", "tab", "rows", "MAE raw", "MAE calibrated", "XAUC")
     lines = [_row(names), _row(["---"] * len(names))]
     for one in _first_seeds(found):
-        for seen, raw in zip(one.figures.watch, one.raw_figures.watch, strict=True):
+        for seen in one.figures.watch:
             if seen.surface == ALL_SURFACES or one.variant in (_MAIN, *_BASELINES):
                 head = VARIANTS[one.variant].watch_time
-                figures = (f"{seen.rows:,}", f"{raw.mae:.2f}", f"{seen.mae:.2f}", f"{raw.xauc:.4f}")
+                figures = (f"{seen.rows:,}", f"{one.raw_maes[seen.surface]:.2f}", f"{seen.mae:.2f}", f"{seen.xauc:.4f}")
                 lines.append(_row([one.variant, head, seen.surface, *figures]))
     return "\n".join(lines)
 
 
-def _cells(head: HeadFigures, raw: HeadFigures) -> list[str]:
+def _cells(head: HeadFigures, one: Ranker) -> list[str]:
     return [
         head.task,
         f"{head.positives:,}",
@@ -111,22 +112,25 @@ def _cells(head: HeadFigures, raw: HeadFigures) -> list[str]:
         f"{head.gauc:.4f}",
         f"{head.users:,} ({head.share_of_users:.1%})",
         f"{head.log_loss:.4f}",
-        f"{raw.ece:.4f}",
+        f"{one.raw_eces[head.surface, head.task]:.4f}",
         f"{head.ece:.4f}",
     ]
 
 
-def _compared(one: Ranker, found: Sequence[Ranker]) -> dict[str, Any]:
-    """Compare with each baseline of the same seed, or of its first one."""
-    compared = {}
+def _compared(one: Ranker, found: Sequence[Ranker], minimum_users: int) -> dict[str, Any]:
+    """Return its mean GAUC, and how it compares with each baseline of the same seed, or of its first one."""
+    compared: dict[str, Any] = {
+        "by_tab": one.mean_gauc(by_surface=True, minimum_users=minimum_users),
+        "all_tabs": one.mean_gauc(by_surface=False, minimum_users=minimum_users),
+    }
     for name in _BASELINES:
         others = [other for other in found if other.variant == name]
         baseline = next((other for other in others if other.seed == one.seed), others[0] if others else None)
         if baseline is not None and baseline is not one:
             compared[name] = {
                 "seed": baseline.seed,
-                "by_tab": against(one, baseline, by_surface=True),
-                "all_tabs": against(one, baseline, by_surface=False),
+                "by_tab": against(one, baseline, by_surface=True, minimum_users=minimum_users),
+                "all_tabs": against(one, baseline, by_surface=False, minimum_users=minimum_users),
             }
     return compared
 
@@ -139,11 +143,10 @@ def _kept(found: Sequence[Ranker], comparisons: dict[str, Any], runs: Path) -> d
             "seed": one.seed,
             "trials": one.trials,
             "chosen": {facts["part"]: facts["trial"] for facts in one.trainings},
-            "mean_gauc_by_tab": one.mean_gauc(by_surface=True),
-            "mean_gauc_all_tabs": one.mean_gauc(by_surface=False),
-            "against": comparisons[_key(one)],
+            "mean_gauc": comparisons[_key(one)],
             "calibrated": asdict(one.figures),
-            "raw": asdict(one.raw_figures),
+            "raw_ece": {f"{surface}/{task}": value for (surface, task), value in one.raw_eces.items()},
+            "raw_mae": one.raw_maes,
         }
         for one in found
     ]
