@@ -34,7 +34,7 @@ def tell(data: list[str], *, folder: Path, out: Path, keep: Path | None, minimum
         )
         kept[name] = {"minimum_users": minimum_users} | _kept(found, comparisons, out / name)
     if keep:
-        keep.write_text(json.dumps(_finite(kept), indent=1) + "\n")
+        keep.write_text(_lines(_finite(kept)) + "\n")
     return 0
 
 
@@ -156,6 +156,18 @@ def _kept(found: Sequence[Ranker], comparisons: dict[str, Any], runs: Path) -> d
 def _first_seeds(found: Sequence[Ranker]) -> list[Ranker]:
     first = {one.variant: one for one in reversed(found)}
     return [one for one in found if first[one.variant] is one]
+
+
+def _lines(kept: dict[str, Any]) -> str:
+    """Return JSON with a line a ranker and a training, so that two versions can be compared."""
+    rendered = []
+    for name, found in kept.items():
+        lists = (
+            f'"{key}": [\n' + ",\n".join(json.dumps(one) for one in found[key]) + "\n]"
+            for key in ("rankers", "trainings")
+        )
+        rendered.append(f'"{name}": {{\n"minimum_users": {found["minimum_users"]},\n' + ",\n".join(lists) + "\n}")
+    return "{\n" + ",\n".join(rendered) + "\n}"
 
 
 def _finite(value: Any) -> Any:
