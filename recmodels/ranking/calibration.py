@@ -1,6 +1,6 @@
-"""Probabilities that mean what they say: a rising curve for each task and surface, fitted on validation rows."""
+"""Predictions that mean what they say: rising curves of probabilities and of seconds, fitted on validation rows."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -13,6 +13,8 @@ _PRIOR: Final = 1.0
 _FEWEST: Final = 50
 _CLOSE: Final = 1e-8
 _IDENTITY: Final = (1.0, 1.0, 0.0)
+_BINS: Final = 100
+"""Bins of equal mass that expected seconds are put into before they are made to rise."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +26,11 @@ class Calibration:
 
     Attributes:
         curves: (S, T, 3) a, b and c of each surface and task.
+        seconds: (2, K) rising expected seconds and what they stand for; K is 0 where they stay as they are.
     """
 
     curves: NDArray[np.float32]
+    seconds: NDArray[np.float32] = field(default_factory=lambda: np.zeros((2, 0), np.float32))
 
     @classmethod
     def none(cls, spec: FeatureSpec) -> "Calibration":
@@ -34,15 +38,21 @@ class Calibration:
         return cls(np.tile(np.array(_IDENTITY, np.float32), (len(spec.surfaces), len(spec.tasks), 1)))
 
     @classmethod
-    def fit(cls, examples: Examples, logits: NDArray[np.float32]) -> "Calibration":
+    def fit(
+        cls, examples: Examples, logits: NDArray[np.float32], watch: NDArray[np.float32] | None = None
+    ) -> "Calibration":
         """Fit every task over all surfaces, then each surface with at least 50 rows of both classes for itself.
 
         A surface's curve is drawn towards the task's, and the task's towards the identity, by a normal prior of
         variance 1 on each parameter, which a few hundred rows outweigh. Other surfaces, 0 among them, take the task's.
 
+        Seconds get one curve over all surfaces: isotonic regression on 100 bins of equal mass, straight between the
+        means of its blocks, so that predictions that differ still do. From 50 rows of known seconds on.
+
         Args:
             examples: Rows that the network was not trained on.
             logits: (N, T) of the network.
+            watch: (N,) its expected seconds; None or NaN where nothing predicts them.
         """
         curves = cls.none(examples.spec).curves.astype(np.float64)
         for task in range(curves.shape[1]):
@@ -55,7 +65,8 @@ class Calibration:
                 own = examples.surfaces[rows] == surface
                 if _suffice(truth[own]):
                     curves[surface, task] = _fitted(values[own], truth[own], prior=curves[surface, task])
-        return cls(curves.astype(np.float32))
+        seconds = np.full(len(logits), np.nan, np.float32) if watch is None else watch
+        return cls(curves.astype(np.float32), _fitted_seconds(seconds, examples.watch_seconds))
 
     def apply(self, logits: NDArray[np.float32], surfaces: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return calibrated logits, (N, T).
@@ -67,6 +78,15 @@ class Calibration:
         a, b, c = np.moveaxis(self.curves[surfaces], -1, 0)  # (N, T) each
         calibrated: NDArray[np.float32] = a * -np.logaddexp(0, -logits) + b * np.logaddexp(0, logits) + c
         return calibrated
+
+    def apply_seconds(self, watch: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return calibrated expected seconds, (N,), of those at least 0; beyond the curve they grow in proportion."""
+        if not self.seconds.shape[1]:
+            return watch
+        told, meant = np.concatenate([np.zeros((2, 1), np.float32), self.seconds], axis=1)
+        inside = np.interp(watch, told, meant)
+        calibrated: NDArray[np.float32] = np.where(watch > told[-1], watch * (meant[-1] / told[-1]), inside)
+        return calibrated.astype(np.float32)
 
 
 def _suffice(truth: NDArray[np.float32]) -> bool:
@@ -113,3 +133,32 @@ def _cost(
 ) -> float:
     values = columns @ weights
     return float((np.logaddexp(0, values) - truth * values).sum() + ((weights - prior) ** 2).sum() / (2 * _PRIOR))
+
+
+def _fitted_seconds(watch: NDArray[np.float32], watched: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the knots of the rising curve that is nearest to the seconds watched, (2, K)."""
+    rows = np.flatnonzero(np.isfinite(watch) & np.isfinite(watched))
+    rows = rows[np.argsort(watch[rows], kind="stable")]
+    if len(rows) < _FEWEST or watch[rows[-1]] <= 0:
+        return np.zeros((2, 0), np.float32)
+    blocks: list[NDArray[np.float64]] = []  # sums of told and watched seconds, and rows
+    for part in np.split(rows, _edges(watch[rows])):
+        blocks.append(np.array([watch[part].sum(), watched[part].sum(), len(part)], np.float64))
+        while len(blocks) > 1 and not _rises(blocks[-2], blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] = blocks[-1] + last
+    told, meant, count = np.array(blocks).T
+    is_above = told > 0  # the curve begins at (0, 0)
+    return np.stack([told / count, meant / count])[:, is_above].astype(np.float32)
+
+
+def _edges(values: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Return where each bin but the first begins; equal values stand in one bin, the later one."""
+    cuts = np.arange(1, _BINS) * len(values) // _BINS
+    begins = np.unique(np.searchsorted(values, values[cuts]))
+    return begins[begins > 0]
+
+
+def _rises(one: NDArray[np.float64], other: NDArray[np.float64]) -> bool:
+    """Whether both means of the later block are above those of the one before, so that no value is told twice."""
+    return bool((other[:2] / other[2] > one[:2] / one[2] + _CLOSE).all())

@@ -37,7 +37,7 @@ class RankingScorer:
         spec: What the columns of examples are; rows of another spec are refused.
         graph: Bytes of the ONNX model.
         tables: (rows, D) each: `items`, `categories` and, where the data has a query, `queries`.
-        calibration: Of the probabilities.
+        calibration: Of the probabilities and of seconds.
     """
 
     spec: FeatureSpec
@@ -84,7 +84,8 @@ class RankingScorer:
             return Predictions(np.zeros((0, len(self.spec.tasks)), np.float32), np.zeros(0, np.float32))
         inputs = inputs_of(examples)
         logits, watch = self.session.run([names.LOGITS, names.WATCH], self.looked_up(inputs))
-        return Predictions(self.calibration.apply(logits, inputs.surfaces), watch)
+        calibration = self.calibration
+        return Predictions(calibration.apply(logits, inputs.surfaces), calibration.apply_seconds(watch))
 
     def looked_up(self, inputs: Inputs) -> dict[str, NDArray[np.generic]]:
         """Return what the graph is given of N exposures under R histories."""
@@ -115,7 +116,8 @@ class RankingScorer:
     def save(self, folder: Path) -> None:
         """Write the graph, the arrays and the spec into a folder that exists."""
         (folder / _GRAPH).write_bytes(self.graph)
-        save_file({**self.tables, "curves": self.calibration.curves}, folder / _ARRAYS)
+        curves = {"curves": self.calibration.curves, "seconds": self.calibration.seconds}
+        save_file({**self.tables, **curves}, folder / _ARRAYS)
         (folder / _SPEC).write_text(json.dumps(asdict(self.spec), sort_keys=True) + "\n")
 
     @classmethod
@@ -129,7 +131,7 @@ class RankingScorer:
             arrays = load_file(folder / _ARRAYS)
             spec = _read_spec(folder / _SPEC)
             _check(arrays, spec)
-            calibration = Calibration(arrays.pop("curves"))
+            calibration = Calibration(arrays.pop("curves"), arrays.pop("seconds"))
             scorer = cls(spec, (folder / _GRAPH).read_bytes(), arrays, calibration)
             scorer._try_out()
         except (*GRAPH_ERRORS, OSError, SafetensorError, KeyError, ValueError) as error:
@@ -160,6 +162,7 @@ def _check(arrays: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:
         "items": (spec.num_items, dim),
         "categories": (max(sum(spec.cardinalities), 1), dim),
         "curves": (len(spec.surfaces), len(spec.tasks), 3),
+        "seconds": (2, arrays["seconds"].shape[-1]),
     }
     if spec.query_buckets:
         shapes["queries"] = (spec.query_buckets + 1, dim)
@@ -170,6 +173,8 @@ def _check(arrays: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:
         if array.dtype != np.float32:
             raise ValueError(f"{_ARRAYS}: {name!r} is {array.dtype}, expected float32")
         check_finite(array, file=_ARRAYS, name=name)
+    if (np.diff(arrays["seconds"], axis=1) <= 0).any() or (arrays["seconds"][:1] <= 0).any():
+        raise ValueError(f"{_ARRAYS}: 'seconds' is no curve that rises from 0")
 
 
 def _read_spec(path: Path) -> FeatureSpec:

@@ -64,3 +64,38 @@ def test_the_mean_probability_is_the_rate_after_fitting():
     rows, logits = planted(20_000, curves=curves_of(*[(0.6, 1.4, 0.7)] * 4))
     fitted = Calibration.fit(rows, logits).apply(logits, rows.surfaces)
     np.testing.assert_allclose((1 / (1 + np.exp(-fitted))).mean(axis=0), rows.labels.mean(axis=0), atol=1e-3)
+
+
+def told(watch, watched):
+    """A calibration of seconds alone."""
+    rows = replace(exposures(len(watch)), watch_seconds=np.asarray(watched, np.float32))
+    return Calibration.fit(rows, np.zeros((len(watch), 3), np.float32), np.asarray(watch, np.float32))
+
+
+def test_seconds_are_those_watched_on_average_when_they_were_told_wrongly():
+    watch = np.repeat([1.0, 2.0, 4.0], 100)
+    found = told(watch, np.repeat([3.0, 9.0, 7.0], 100))  # the last two fall, and become one block: 3 told, 8 watched
+    np.testing.assert_allclose(found.seconds, [[1, 3], [3, 8]])
+    expected = [0, 1.5, 3, 5.5, 8, 16]
+    np.testing.assert_allclose(found.apply_seconds(np.array([0, 0.5, 1, 2, 3, 6], np.float32)), expected, rtol=1e-6)
+
+
+def test_seconds_keep_their_order_and_mean_when_noise_is_large():
+    rng = np.random.default_rng(3)
+    watch = rng.gamma(2, 10, 5000).astype(np.float32)
+    watched = 2 * np.sqrt(watch) * rng.gamma(1, 1, 5000)
+    found = told(watch, watched)
+    meant = found.apply_seconds(np.sort(watch))
+    assert (np.diff(meant) >= 0).all()
+    assert (np.diff(found.seconds, axis=1) > 0).all()
+    assert meant.mean() == pytest.approx(watched.mean(), rel=0.02)
+    grid = np.array([5, 10, 20, 40], np.float32)
+    np.testing.assert_allclose(found.apply_seconds(grid), 2 * np.sqrt(grid), rtol=0.15)
+
+
+def test_seconds_stay_when_nothing_predicts_them_or_few_rows_are_known():
+    unknown = np.full(80, np.nan, np.float32)
+    some = np.where(np.arange(80) < 40, 3.0, np.nan)
+    for found in (told(unknown, np.ones(80)), told(np.ones(80), some), told(np.zeros(80), np.ones(80))):
+        assert found.seconds.shape == (2, 0)
+        np.testing.assert_array_equal(found.apply_seconds(np.array([2.5, np.nan], np.float32)), [2.5, np.nan])

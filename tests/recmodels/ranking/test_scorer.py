@@ -46,7 +46,7 @@ def network(rows):
 @pytest.fixture(scope="module")
 def scorer(network, rows):
     curves = np.tile(np.array([2.0, 1.5, -0.25], np.float32), (len(SPEC.surfaces), len(SPEC.tasks), 1))
-    return export_ranker(network, rows, calibration=Calibration(curves))
+    return export_ranker(network, rows, calibration=Calibration(curves, np.array([[1, 20], [2, 30]], np.float32)))
 
 
 def test_predictions_equal_torch_when_calibration_is_off(scorer, network, rows):
@@ -60,6 +60,12 @@ def test_probabilities_are_the_curve_of_the_network_s(scorer, network, rows):
     p = predict(network, rows).probabilities.astype(np.float64)
     curved = p**2 * np.exp(-0.25) / (1 - p) ** 1.5
     np.testing.assert_allclose(scorer.score(rows).probabilities, curved / (1 + curved), atol=1e-5)
+
+
+def test_seconds_are_the_curve_of_the_network_s(scorer, network, rows):
+    plain = predict(network, rows).watch
+    inside = np.interp(plain, [0, 1, 20], [0, 2, 30])
+    np.testing.assert_allclose(scorer.score(rows).watch, np.where(plain > 20, 1.5 * plain, inside), rtol=1e-4)
 
 
 def test_one_history_is_looked_up_once_for_all_candidates_when_they_share_it(scorer, rows):
@@ -103,6 +109,11 @@ def with_infinite_numbers(folder):
     save_file(arrays | {"items": arrays["items"] * np.float32(np.inf)}, folder / "ranker.safetensors")
 
 
+def with_falling_seconds(folder):
+    arrays = load_file(folder / "ranker.safetensors")
+    save_file(arrays | {"seconds": arrays["seconds"][:, ::-1].copy()}, folder / "ranker.safetensors")
+
+
 def with_another_spec(folder):
     spec = json.loads((folder / "ranker.json").read_text())
     (folder / "ranker.json").write_text(json.dumps(spec | {"numeric": ["quality"]}))
@@ -118,6 +129,7 @@ def with_a_torn_graph(folder):
     [
         (without_a_table, "it holds .* expected .*'queries'"),
         (with_infinite_numbers, "'items' holds .* not finite"),
+        (with_falling_seconds, "'seconds' is no curve"),
         (with_another_spec, "numbers"),
         (with_a_torn_graph, "not an ONNX model"),
         (lambda folder: (folder / "ranker.json").unlink(), "ranker.json"),
