@@ -1,6 +1,7 @@
 """Snapshot -> candidates: every recipe is trained once a snapshot, its bundle measured, and all of it tracked."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,7 +29,7 @@ from flows.tracked import (
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
-from recmodels.data.schema import ITEM_ID, SAFETY
+from recmodels.data.schema import ITEM_ID, SAFETY, Tables
 from recmodels.data.splits import Split, split_interactions
 from recmodels.errors import TrainingError
 from recmodels.evaluation import plots
@@ -36,6 +37,7 @@ from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
 from recmodels.evaluation.slices import groups_of
 from recmodels.ranker import Ranker
+from recmodels.ranking.stage import TrainedStage, train_stage
 from recmodels.recipe import Recipe
 from recmodels.training import trainer
 
@@ -84,14 +86,16 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     folder.mkdir(parents=True, exist_ok=True)
     start = load_start(home, origin, split)
     fitted = _fit(home, recipe, split, start.parent, folder=folder / _CHECKPOINTS, run_id=run_id)
-    digest = _write_bundle(home, snapshot, recipe, split, fitted)
+    stage = _fit_stage(home, snapshot, recipe, split)
+    metrics = fitted.metrics | (stage.metrics if stage else {})
+    digest = _write_bundle(home, snapshot, recipe, split, replace(fitted, metrics=metrics), stage)
     trained = Trained(
         recipe=recipe,
         key=key,
         run_id=run_id,
         parent_id=parent,
         digest=digest,
-        validation=fitted.metrics,
+        validation=metrics,
         best_epoch=fitted.best_epoch,
         seconds=round(perf_counter() - started, 2),
         origin=start.words,
@@ -134,7 +138,21 @@ def _fit(
     )
 
 
-def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split, fitted: trainer.Trained) -> str:
+def _fit_stage(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split) -> TrainedStage | None:
+    """Train the second stage that the recipe asks for, on the exposures of the same snapshot."""
+    if recipe.ranking is None:
+        return None
+    return train_stage(recipe.ranking, read_tables(home, snapshot), split, seed=recipe.seed)
+
+
+def _write_bundle(
+    home: Platform,
+    snapshot: Snapshot,
+    recipe: Recipe,
+    split: Split,
+    fitted: trainer.Trained,
+    stage: TrainedStage | None,
+) -> str:
     if not home.lake.is_readable("interactions", snapshot.versions["interactions"]):
         raise TrainingError(
             f"a person was erased from the lake while {recipe.name} was trained on version "
@@ -153,6 +171,7 @@ def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Spl
         probes=split.train,
         weights=fitted.weights,
         warm_start=fitted.warm_start,
+        ranking=stage.model if stage else None,
     )
 
 
@@ -216,6 +235,17 @@ def read_split(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Split:
         home.lake.read("items", version=snapshot.versions["items"]),
         data=recipe.data,
         split=recipe.split,
+        is_order_only=snapshot.is_order_only,
+    )
+
+
+def read_tables(home: Platform, snapshot: Snapshot) -> Tables:
+    """Read the lake's three tables at the snapshot's versions: exposures with feedback and without."""
+    return Tables(
+        name=snapshot.name,
+        interactions=home.lake.read("interactions", version=snapshot.versions["interactions"], start=snapshot.start),
+        items=home.lake.read("items", version=snapshot.versions["items"]),
+        users=home.lake.read("users", version=snapshot.versions["users"]),
         is_order_only=snapshot.is_order_only,
     )
 
