@@ -15,6 +15,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import progress
+from flows.leakage import read_tables
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
 from flows.tracked import (
@@ -29,7 +30,7 @@ from flows.tracked import (
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from recmodels.bundle import load_bundle, write_bundle
-from recmodels.data.schema import ITEM_ID, SAFETY, Tables
+from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.data.splits import Split, split_interactions
 from recmodels.errors import TrainingError
 from recmodels.evaluation import plots
@@ -235,17 +236,6 @@ def read_split(home: Platform, snapshot: Snapshot, recipe: Recipe) -> Split:
         home.lake.read("items", version=snapshot.versions["items"]),
         data=recipe.data,
         split=recipe.split,
-        is_order_only=snapshot.is_order_only,
-    )
-
-
-def read_tables(home: Platform, snapshot: Snapshot) -> Tables:
-    """Read the lake's three tables at the snapshot's versions: exposures with feedback and without."""
-    return Tables(
-        name=snapshot.name,
-        interactions=home.lake.read("interactions", version=snapshot.versions["interactions"], start=snapshot.start),
-        items=home.lake.read("items", version=snapshot.versions["items"]),
-        users=home.lake.read("users", version=snapshot.versions["users"]),
         is_order_only=snapshot.is_order_only,
     )
 

@@ -18,11 +18,11 @@ from recmodels.data.vocabulary import UNKNOWN
 from recmodels.ranking.columns import (
     HISTORY_NUMBERS,
     ITEM_NUMBERS,
-    history_numbers,
     is_duration,
     item_numbers,
     past_numbers,
     rate_columns,
+    shared_history_numbers,
 )
 from recmodels.ranking.days import local_days, local_hours, weekdays
 from recmodels.ranking.examples import Examples
@@ -152,15 +152,14 @@ class RequestFeatures:
     def _numeric(self, asked: Asked, rows: NDArray[np.int32], history: Histories) -> NDArray[np.float32]:
         numbers: NDArray[np.float32] = self._numbers[rows]
         candidates = self.lookup.candidates(rows)
-        lookup, moments = self.lookup, np.full(len(rows), asked.moment, dtype=np.int64)
         own = [
-            item_numbers(candidates, moments)[1],
-            *history_numbers(
-                replace(history, starts=np.zeros(len(rows), np.int64), ends=np.full(len(rows), len(history.items))),
+            item_numbers(candidates, np.full(len(rows), asked.moment, dtype=np.int64))[1],
+            *shared_history_numbers(
+                history,
                 candidates,
-                moments,
-                creators=lookup.creator_of_index,
-                categories=lookup.category_of_index,
+                asked.moment,
+                creators=self.lookup.creator_of_index,
+                categories=self.lookup.category_of_index,
                 has_times=asked.has_times,
             ),
         ]
@@ -171,13 +170,15 @@ class RequestFeatures:
     def _queries(self, query: str | None, size: int) -> NDArray[np.int32] | None:
         if not self.spec.max_query:
             return None
+        if query is None:
+            return np.broadcast_to(np.zeros((1, self.spec.max_query), np.int32), (size, self.spec.max_query))
         tokens = query_tokens(
             pa.array([query], pa.string()),
             buckets=self.spec.query_buckets,
             max_tokens=self.spec.max_query,
             max_letters=self.config.max_query_letters,
         )
-        return np.repeat(tokens, size, axis=0)
+        return np.broadcast_to(tokens, (size, self.spec.max_query))  # one row in memory, which `inputs_of` notices
 
     def _laid_out(self, kept: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the standardised numbers of every item that no request changes; 0 in the other columns."""

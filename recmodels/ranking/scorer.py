@@ -111,6 +111,8 @@ class RankingScorer:
 
     def _query(self, pieces: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the mean of each row's pieces, (N, D); row 0 of the table where there is none."""
+        if len(pieces) > 1 and pieces.strides[0] == 0:
+            return np.broadcast_to(self._query(pieces[:1]), (len(pieces), self.tables["queries"].shape[1]))
         table = self.tables["queries"]
         is_piece = pieces > 0
         count = is_piece.sum(axis=1, dtype=np.float32)[:, None]
