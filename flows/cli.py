@@ -10,7 +10,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from flows.commands import alerts, analyze, audit, canary, compare, forget, quarantine, retrains, tune, validate
+from flows.commands import alerts, analyze, audit, canary, compare, forget, quarantine, retrains, retune, tune, validate
 from flows.commands.common import answer, read_settings, screen
 from flows.options import (
     AsJson,
@@ -112,6 +112,7 @@ def run(
 
 
 app.command()(tune.tune)
+app.command()(retune.retune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)
