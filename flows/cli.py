@@ -21,6 +21,7 @@ from flows.commands import (
     gc,
     quarantine,
     retrains,
+    retune,
     tune,
     validate,
 )
@@ -125,6 +126,7 @@ def run(
 
 
 app.command()(tune.tune)
+app.command()(retune.retune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)

@@ -1,6 +1,7 @@
 """Snapshot -> candidates: every recipe is trained once a snapshot, its bundle measured, and all of it tracked."""
 
 import hashlib
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +15,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import progress
+from flows.leakage import read_tables
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
 from flows.tracked import (
@@ -36,6 +38,7 @@ from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
 from recmodels.evaluation.slices import groups_of
 from recmodels.ranker import Ranker
+from recmodels.ranking.stage import TrainedStage, train_stage
 from recmodels.recipe import Recipe
 from recmodels.training import trainer
 
@@ -87,14 +90,16 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     fitted = _fit(home, recipe, split, start.parent, folder=folder / _CHECKPOINTS, run_id=run_id)
     if fitted.adapter:
         fitted.adapter.save(folder / _ADAPTER)
-    digest = _write_bundle(home, snapshot, recipe, split, fitted)
+    stage = _fit_stage(home, snapshot, recipe, split)
+    metrics = fitted.metrics | (stage.metrics if stage else {})
+    digest = _write_bundle(home, snapshot, recipe, split, replace(fitted, metrics=metrics), stage)
     trained = Trained(
         recipe=recipe,
         key=key,
         run_id=run_id,
         parent_id=parent,
         digest=digest,
-        validation=fitted.metrics,
+        validation=metrics,
         best_epoch=fitted.best_epoch,
         seconds=round(perf_counter() - started, 2),
         origin=start.words,
@@ -137,7 +142,21 @@ def _fit(
     )
 
 
-def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split, fitted: trainer.Trained) -> str:
+def _fit_stage(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Split) -> TrainedStage | None:
+    """Train the second stage that the recipe asks for, on the exposures of the same snapshot."""
+    if recipe.ranking is None:
+        return None
+    return train_stage(recipe.ranking, read_tables(home, snapshot), split, seed=recipe.seed)
+
+
+def _write_bundle(
+    home: Platform,
+    snapshot: Snapshot,
+    recipe: Recipe,
+    split: Split,
+    fitted: trainer.Trained,
+    stage: TrainedStage | None,
+) -> str:
     if not home.lake.is_readable("interactions", snapshot.versions["interactions"]):
         raise TrainingError(
             f"a person was erased from the lake while {recipe.name} was trained on version "
@@ -156,6 +175,7 @@ def _write_bundle(home: Platform, snapshot: Snapshot, recipe: Recipe, split: Spl
         probes=split.train,
         weights=fitted.weights,
         warm_start=fitted.warm_start,
+        ranking=stage.model if stage else None,
     )
 
 

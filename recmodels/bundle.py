@@ -25,6 +25,9 @@ from recmodels.errors import BundleError, DataError
 from recmodels.lineage import WarmStartReport
 from recmodels.manifest import FORMAT_VERSION, MAX_BYTES, Manifest, publish, seal, verify
 from recmodels.memory import forecast_bytes
+from recmodels.ranking.choice import RankingRelease
+from recmodels.ranking.model import RankingModel
+from recmodels.ranking.utility import Utility
 from recmodels.recipe import Recipe
 from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.choice import Choice, choose, exact_for
@@ -33,12 +36,22 @@ from recmodels.scorers import EncoderScorer, Scorer, load_scorer
 from recmodels.tables import read_table
 from recmodels.weights import Weights, save_weights
 
-__all__ = ["Bundle", "Manifest", "load_bundle", "swap_ids", "with_reranking", "write_bundle"]
+__all__ = [
+    "Bundle",
+    "Manifest",
+    "load_bundle",
+    "released",
+    "swap_ids",
+    "with_reranking",
+    "with_utility",
+    "write_bundle",
+]
 
 _ITEMS = "items.parquet"
 _VOCABULARY = "vocabulary.parquet"
 _COUNTS = "counts.safetensors"
 _SCORER = "scorer"
+_RANKING = "ranking"
 _PROBES = 256
 
 
@@ -54,6 +67,7 @@ class Bundle:
         items: Schema `ITEMS`, aligned row by row with `vocabulary.ids`.
         item_counts: (V,) training interactions of each item.
         scorer: What gives the scores.
+        ranking: What ranks the candidates that these find; None for a bundle without a second stage.
     """
 
     digest: str
@@ -63,6 +77,7 @@ class Bundle:
     items: pa.Table
     item_counts: NDArray[np.int64]
     scorer: Scorer
+    ranking: RankingModel | None = None
 
 
 def write_bundle(
@@ -79,6 +94,7 @@ def write_bundle(
     probes: Histories | None = None,
     weights: Weights | None = None,
     warm_start: WarmStartReport | None = None,
+    ranking: RankingModel | None = None,
 ) -> str:
     """Write a bundle to ``root/<digest>/`` and return its digest.
 
@@ -99,7 +115,14 @@ def write_bundle(
             None draws some from the items by their counts.
         weights: What a training can go on from later, by the names of `Trained.weights`; None for a closed form.
         warm_start: Which bundle training went on from.
+        ranking: The second stage, where the recipe asks for one.
+
+    Raises:
+        BundleError: The parts do not fit together, or the recipe asks for a second stage and there is none.
+        ValueError: The recipe's utility gives a weight to what the ranker does not predict.
     """
+    release = recipe.ranking.release if recipe.ranking else None
+    _check_ranking(release, ranking)
     choice = None
     if isinstance(scorer, EncoderScorer):
         choice = _search_for(scorer, recipe.retrieval, item_counts=item_counts, probes=probes)
@@ -117,10 +140,18 @@ def write_bundle(
         retrieval=None if choice is None else choice.report,
         warm_start=warm_start,
         reranking=recipe.reranking,
+        ranking=release,
         files={},
     )
     return _write(
-        root, manifest, scorer=scorer, vocabulary=vocabulary, items=items, item_counts=item_counts, weights=weights
+        root,
+        manifest,
+        scorer=scorer,
+        vocabulary=vocabulary,
+        items=items,
+        item_counts=item_counts,
+        weights=weights,
+        ranking=ranking,
     )
 
 
@@ -148,7 +179,9 @@ def load_bundle(root: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Bundl
         raise BundleError(f"bundle {digest[:12]} cannot be read: {error}. Train the model again.") from error
     scorer = load_scorer(manifest.scorer, folder / _SCORER)
     _check_alignment(digest, vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
-    return Bundle(digest, folder, manifest, vocabulary, items, item_counts, scorer)
+    ranking = RankingModel.load(folder / _RANKING, max_bytes=max_bytes) if manifest.ranking else None
+    _check_ranking(manifest.ranking, ranking)
+    return Bundle(digest, folder, manifest, vocabulary, items, item_counts, scorer, ranking)
 
 
 def swap_ids(root: Path, digest: str, *, seed: int) -> str:
@@ -177,6 +210,7 @@ def swap_ids(root: Path, digest: str, *, seed: int) -> str:
         vocabulary=Vocabulary(bundle.vocabulary.ids[order]),
         items=bundle.items.take(pa.array(order)),
         item_counts=counts,
+        ranking=bundle.ranking,
     )
 
 
@@ -194,17 +228,51 @@ def with_reranking(root: Path, digest: str, reranking: RerankingConfig) -> str:
     Raises:
         BundleError: The bundle cannot be read.
     """
+    return released(root, digest, reranking=reranking)
+
+
+def with_utility(root: Path, digest: str, utility: Utility) -> str:
+    """Write the release of the same model with another utility, and return its digest; as `with_reranking`.
+
+    Raises:
+        BundleError: The bundle cannot be read, or has no second stage.
+        ValueError: The utility gives a weight to what the ranker does not predict.
+    """
+    return released(root, digest, utility=utility)
+
+
+def released(
+    root: Path, digest: str, *, reranking: RerankingConfig | None = None, utility: Utility | None = None
+) -> str:
+    """Write the release of the same model with another re-ranking, utility or both; None leaves it as it is.
+
+    Raises:
+        BundleError: The bundle cannot be read, or a utility is given to one without a second stage.
+        ValueError: The utility gives a weight to what the ranker does not predict.
+    """
     manifest = verify(root, digest)
-    note = f"re-ranking changed, from {digest}"
-    changed = {"reranking": reranking, "note": note, "format_version": FORMAT_VERSION, "files": {}}
+    changed: dict[str, object] = {"format_version": FORMAT_VERSION, "files": {}}
+    if reranking is not None:
+        changed["reranking"] = reranking
+    if utility is not None:
+        if manifest.ranking is None:
+            raise BundleError(
+                f"bundle {digest[:12]} has no second stage, so that no utility is read. Train one whose recipe has a "
+                "ranking section."
+            )
+        ranking = manifest.ranking.model_copy(update={"utility": utility})
+        _check_ranking(ranking, RankingModel.load(root / digest / _RANKING))
+        changed["ranking"] = ranking
+    words = {"reranking": "re-ranking", "ranking": "utility"}
+    changed["note"] = f"{' and '.join(words[name] for name in words if name in changed)} changed, from {digest}"
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
         shutil.copytree(root / digest, folder, ignore=shutil.ignore_patterns("manifest.json"), dirs_exist_ok=True)
-        released = seal(folder, manifest.model_copy(update=changed))
-        publish(folder, root / released)
+        sealed = seal(folder, manifest.model_copy(update=changed))
+        publish(folder, root / sealed)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-    return released
+    return sealed
 
 
 def _write(
@@ -216,6 +284,7 @@ def _write(
     items: pa.Table,
     item_counts: NDArray[np.int64],
     weights: Weights | None = None,
+    ranking: RankingModel | None = None,
 ) -> str:
     _check_alignment("to be written", vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
     root.mkdir(parents=True, exist_ok=True)
@@ -223,6 +292,8 @@ def _write(
     try:
         (folder / _SCORER).mkdir()
         scorer.save(folder / _SCORER)
+        if ranking is not None:
+            ranking.save(folder / _RANKING)
         if weights:
             save_weights(
                 folder, weights, item_vectors=scorer.item_vectors if isinstance(scorer, EncoderScorer) else None
@@ -235,6 +306,15 @@ def _write(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return digest
+
+
+def _check_ranking(release: RankingRelease | None, model: RankingModel | None) -> None:
+    if (release is None) != (model is None):
+        raise BundleError(
+            "a bundle has a second stage exactly where its recipe asks for one. Train the ranker with the model."
+        )
+    if release is not None and model is not None:
+        release.utility.check(model.scorer.spec.tasks, has_watch=model.scorer.has_watch)
 
 
 def _search_for(

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import BundleError
 from recmodels.lineage import WarmStartReport
+from recmodels.ranking.choice import RankingRelease
 from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.config import RetrievalReport
 
-FORMAT_VERSION = 4
-"""Of what is written; 2 added `retrieval`, 3 trained weights and `warm_start`, 4 `reranking`."""
-_READABLE = (1, 2, 3, 4)
+FORMAT_VERSION = 5
+"""Of what is written; 2 added `retrieval`, 3 trained weights and `warm_start`, 4 `reranking`, 5 `ranking`."""
+_READABLE = (1, 2, 3, 4, 5)
 MAX_BYTES = 8 * 2**30
 """Largest bundle that is read unless the caller says otherwise."""
 
@@ -58,6 +59,8 @@ class Manifest(BaseModel):
     """Which bundle training went on from; None for a model trained from scratch."""
     reranking: RerankingConfig = RerankingConfig()
     """How candidates become lists: a parameter of the release, which may differ from what the recipe asked for."""
+    ranking: RankingRelease | None = None
+    """How candidates are ranked by the bundle's second stage, a parameter of the release; None for one without."""
     note: str = ""
     """What was done to the bundle after training; empty for a bundle as it was trained."""
     files: dict[str, str]

@@ -8,7 +8,8 @@ from collections.abc import Callable
 
 from pydantic import JsonValue
 
-from recmodels.recipe import DataConfig, ModelChoice, Recipe, TrainerConfig
+from recmodels.recipe import DataConfig, ModelChoice, Recipe
+from recmodels.trainer_config import TrainerConfig
 
 _ANY = DataConfig()
 

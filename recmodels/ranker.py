@@ -1,7 +1,7 @@
 """History -> scores -> filter -> top k: the one path by which lists are made, offline and served."""
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from zlib import crc32
 
 import numpy as np
@@ -9,20 +9,23 @@ import numpy as np
 from recmodels.bundle import Bundle
 from recmodels.data.histories import Histories
 from recmodels.data.vocabulary import PADDING
+from recmodels.ranking.judge import Moment
 from recmodels.reranking.chain import Reranked
 from recmodels.reranking.reranker import Reranker
 from recmodels.retrieval.catalogue import Catalogue
 from recmodels.retrieval.lists import Lists
 from recmodels.retrieval.newcomers import Newcomers, NewcomerScores
 from recmodels.retrieval.scoring import GivesScores, is_silent, rank, rows_at_once, scores_of
-from recmodels.retrieval.tracing import reasons, stages_of, trace
+from recmodels.retrieval.tracing import predictions, ranking_stage, reasons, stages_of, trace
 from recmodels.retrieval.wish import Wish, read_asks
 from recmodels.safety import SafetyPolicy
-from recmodels.slates import Ask, Rejected, Slate, TopK, Trace, TraceStage
+from recmodels.slates import Ask, Prediction, Rejected, Slate, TopK, Trace, TraceStage
 
 __all__ = [
     "Ask",
     "GivesScores",
+    "Moment",
+    "Prediction",
     "Ranker",
     "Rejected",
     "Slate",
@@ -106,11 +109,15 @@ class Ranker:
             top = self._lists.make(wish, shop.scores)
             return [_slate(top, row, ask.k, catalogue, is_popular=is_popular[row]) for row, ask in enumerate(asks)]
         tops = self._lists.make_all(reranker.wishes(wish), shop.scores)
+        pools = [
+            reranker.pool(tops, row, wish, catalogue, seed=ask.seed, restricted=self._shows_restricted(ask))
+            for row, ask in enumerate(asks)
+        ]
+        pools, is_broken = reranker.ranked(pools, wish, [_moment(ask) for ask in asks])
         slates = []
-        for row, ask in enumerate(asks):
-            pool = reranker.pool(tops, row, wish, catalogue, seed=ask.seed, restricted=self._shows_restricted(ask))
+        for row, (ask, pool) in enumerate(zip(asks, pools, strict=True)):
             shown = reranker.rerank(pool, k=ask.k)
-            non_finite = any(bool(top.non_finite[row]) for top in tops)
+            non_finite = is_broken[row] or any(bool(top.non_finite[row]) for top in tops)
             slates.append(_reranked_slate(shown, catalogue, non_finite=non_finite, is_popular=is_popular[row]))
         return slates
 
@@ -136,15 +143,24 @@ class Ranker:
         scores = self._lists.scores(wish, shop.scores)[0]
         why = reasons(ask, catalogue, blocked=blocked, remove_seen=remove_seen)
         stages = self._stages(shop, wish, ask)
-        return trace(slate, scores, k=ask.k, why=why, pool=self._lists.pool(wish), catalogue=catalogue, stages=stages)
+        told = trace(slate, scores, k=ask.k, why=why, pool=self._lists.pool(wish), catalogue=catalogue, stages=stages)
+        judge = None if shop.reranker is None else shop.reranker.judge
+        if judge is None:
+            return told
+        shown = catalogue.encode(slate.item_ids)
+        (judged,) = judge.judge([shown], wish.histories, [_moment(ask)])
+        return replace(told, predictions=predictions(judged))
 
-    def top_k(self, histories: Histories, *, k: int, remove_seen: bool) -> TopK:
+    def top_k(
+        self, histories: Histories, *, k: int, remove_seen: bool, moments: Sequence[Moment] | None = None
+    ) -> TopK:
         """Make a list for each history.
 
         Args:
             histories: B histories of item indices.
             k: Length of the lists, at least 1.
             remove_seen: Leave out the items of each history.
+            moments: What a second stage reads of each request; None for moments just after each history.
 
         Raises:
             ValueError: `k` is below 1.
@@ -156,9 +172,9 @@ class Ranker:
         wish = Wish(histories, k, (shelf,), np.zeros(len(histories), np.intp), rows, columns)
         if self._own.reranker is None:
             return self._lists.make(wish, None)
-        return self._reranked(self._own.reranker, wish)
+        return self._reranked(self._own.reranker, wish, moments or [Moment()] * len(wish))
 
-    def _reranked(self, reranker: Reranker, wish: Wish) -> TopK:
+    def _reranked(self, reranker: Reranker, wish: Wish, moments: Sequence[Moment]) -> TopK:
         """Return the lists that re-ranking makes; what is drawn for one hangs on its history alone."""
         tops = self._lists.make_all(reranker.wishes(wish), None)
         lists = TopK(
@@ -167,12 +183,16 @@ class Ranker:
             np.any([top.non_finite for top in tops], axis=0),
         )
         restricted, histories = self.safety.shows_restricted(None, None), wish.histories
-        for row in range(len(wish)):  # a list is made of at most some hundred candidates, each by its own chain
+        pools = []
+        for row in range(len(wish)):
             seed = crc32(histories.items[histories.starts[row] : histories.ends[row]].tobytes())
-            pool = reranker.pool(tops, row, wish, self._own.catalogue, seed=seed, restricted=restricted)
+            pools.append(reranker.pool(tops, row, wish, self._own.catalogue, seed=seed, restricted=restricted))
+        pools, is_broken = reranker.ranked(pools, wish, moments)
+        for row, pool in enumerate(pools):  # a list is made of at most some hundred candidates, each by its own chain
             shown = reranker.rerank(pool, k=wish.k)
             lists.items[row, : len(shown.columns)] = shown.columns
             lists.scores[row, : len(shown.columns)] = shown.scores
+        lists.non_finite[:] |= np.array(is_broken, dtype=np.bool_)
         return lists
 
     def _stages(self, shop: "_Shop", wish: Wish, ask: Ask) -> "list[TraceStage] | None":
@@ -181,14 +201,17 @@ class Ranker:
             return None
         tops = self._lists.make_all(shop.reranker.wishes(wish), shop.scores)
         restricted = self._shows_restricted(ask)
-        pool = shop.reranker.pool(tops, 0, wish, shop.catalogue, seed=ask.seed, restricted=restricted)
-        return stages_of(shop.reranker.effects(pool, k=ask.k), k=ask.k)
+        found = shop.reranker.pool(tops, 0, wish, shop.catalogue, seed=ask.seed, restricted=restricted)
+        (pool,), _ = shop.reranker.ranked([found], wish, [_moment(ask)])
+        told = stages_of(shop.reranker.effects(pool, k=ask.k), k=ask.k)
+        return told if shop.reranker.judge is None else [ranking_stage(found, pool, k=ask.k), *told]
 
     def _shows_restricted(self, ask: Ask) -> bool:
         return self.safety.shows_restricted(ask.surface, ask.age)
 
     def _reranker(self, newcomers: Newcomers | None) -> Reranker | None:
-        is_active = self.bundle.manifest.reranking.is_active
+        manifest = self.bundle.manifest
+        is_active = manifest.reranking.is_active or manifest.ranking is not None
         return Reranker(self.bundle, self.safety, newcomers) if is_active else None
 
     def _with(self, newcomers: Newcomers | None) -> "_Shop":
@@ -207,6 +230,11 @@ class _Shop:
     catalogue: Catalogue
     scores: NewcomerScores | None  # of newcomers, where there are any
     reranker: Reranker | None
+
+
+def _moment(ask: Ask) -> Moment:
+    has_times = ask.timestamps is not None
+    return Moment(ask.moment, has_times, ask.surface, ask.query, ask.attributes)
 
 
 def _slate(top: TopK, row: int, k: int, catalogue: Catalogue, *, is_popular: bool) -> Slate:

@@ -9,7 +9,6 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    ConfigDict,
     Field,
     JsonValue,
     ValidationError,
@@ -23,8 +22,10 @@ from recmodels.errors import RecipeError
 from recmodels.evaluation.gate import GateConfig
 from recmodels.lineage import WarmStartConfig
 from recmodels.models import MODELS
+from recmodels.ranking.choice import RankingChoice
 from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.config import RetrievalConfig
+from recmodels.trainer_config import Config, TrainerConfig
 
 
 def _utc(moment: datetime) -> datetime:
@@ -36,12 +37,6 @@ Moment = Annotated[datetime, AfterValidator(_utc)]
 
 
 _EXAMPLE = '{"name": "first", "model": {"name": "popularity"}}'
-
-
-class Config(BaseModel):
-    """Base of every part of a recipe: frozen, and unknown fields are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class DataConfig(Config):
@@ -102,34 +97,6 @@ class ModelChoice(Config):
         return MODELS.config(info.data["name"], config).model_dump(mode="json") if "name" in info.data else config
 
 
-class TrainerConfig(Config):
-    """How a model with a gradient is trained; closed forms ignore it."""
-
-    epochs: int = Field(50, ge=1)
-    """Most passes over the training histories."""
-    batch_size: int = Field(128, ge=1)
-    """Histories a step."""
-    learning_rate: float = Field(1e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
-    """Of the learning rate after warming up; all but `constant` reach 0 at the last step of `epochs`."""
-    warmup_steps: int = Field(0, ge=0)
-    """Steps in which the learning rate grows to its full size."""
-    weight_decay: float = Field(0.0, ge=0)
-    gradient_norm: float = Field(5.0, gt=0)
-    """Gradients are clipped to this norm."""
-    averaging: float = Field(0.0, ge=0, lt=1)
-    """Weights that are judged and served are a running mean that keeps this share of itself a step; 0 for the weights
-    themselves."""
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """Of matrix products; `auto` takes bfloat16 where the device has instructions for it."""
-    item_steps: Literal["auto", "all", "rows"] = "auto"
-    """Whether a step moves all rows of the item table or those that its batch names; `auto` by the table's size."""
-    patience: int = Field(5, ge=1)
-    """Epochs without a better validation ndcg_at_10 before training stops."""
-    checkpoint_seconds: float = Field(10.0, ge=0)
-    """Least time between two checkpoints, in seconds; 0 writes one after every epoch."""
-
-
 class EvaluationConfig(Config):
     """What is measured on the test part."""
 
@@ -155,6 +122,8 @@ class Recipe(Config):
     warm_start: WarmStartConfig = WarmStartConfig()
     adaptation: AdaptationConfig = AdaptationConfig()
     retrieval: RetrievalConfig = RetrievalConfig()
+    ranking: RankingChoice | None = None
+    """A second stage that ranks what retrieval finds by what would come of showing it; None for none."""
     reranking: RerankingConfig = RerankingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     gate: GateConfig = GateConfig()
@@ -192,6 +161,23 @@ class Recipe(Config):
             raise ValueError(
                 f"adaptation starts from the bundle {self.adaptation.parent[:12]} and sees its surfaces alone; set "
                 f"{other} to false, or adaptation.method to 'none'"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _ranker_knows_histories(self) -> "Recipe":
+        if self.ranking is None:
+            return self
+        label, read = self.data.label, self.ranking.features.history_label
+        if self.split.kind != "time":
+            raise ValueError(
+                f"a ranker learns from exposures in the order of time, which split.kind {self.split.kind!r} does not "
+                "cut; set split.kind to 'time' or ranking to null"
+            )
+        if label not in ("rating", "watch_seconds") and label != read:
+            raise ValueError(
+                f"data.label {label!r} says what the gateway's histories hold, and ranking.features.history_label "
+                f"{read!r} what the ranker takes them for; give both the same"
             )
         return self
 

@@ -11,7 +11,8 @@ from pydantic import Field, JsonValue, ValidationError, model_validator
 
 from recmodels.data.splits import Split
 from recmodels.errors import RecipeError
-from recmodels.recipe import Config, Recipe, override
+from recmodels.recipe import Recipe, override
+from recmodels.trainer_config import Config
 
 OBJECTIVE = "ndcg_at_10"
 """What a search maximises, on the validation part; the test part has no say."""

@@ -1,7 +1,7 @@
 """What is asked of a ranker and what it answers: one wish, one list, and how that list came about."""
 
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ class Ask:
         exclude: Ids to leave out for this user.
         age: Years of who asks, for items that are restricted by age; None where that is not known.
         seed: Of what re-ranking draws for this list, 0 to 2^63 - 1.
+        moment: Microseconds since 1970 now, for a second stage; None for just after the last event of the history.
+        query: What was searched for, for a second stage.
+        attributes: Of the user by name, for a second stage whose features name them.
     """
 
     item_ids: Sequence[str]
@@ -30,6 +33,9 @@ class Ask:
     exclude: Collection[str] = ()
     age: float | None = None
     seed: int = 0
+    moment: int | None = None
+    query: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class Slate:
 
     Attributes:
         item_ids: At most k raw ids, best first.
-        scores: The model's score of each.
+        scores: The model's score of each; its utility where a second stage ranks.
         propensities: The probability of each item at its place; 1 where nothing is drawn at random.
         non_finite: The model gave a score that is not a finite number; such items are never in the list.
         has_newcomers: An item that the bundle does not know, of the newcomers' segment, is in the list.
@@ -107,15 +113,32 @@ class Rejected:
 
 
 @dataclass(frozen=True)
+class Prediction:
+    """What a second stage expects of showing an item.
+
+    Attributes:
+        probabilities: Of each kind of feedback by name, calibrated.
+        watch_seconds: Expected; None where nothing predicts them.
+        utility: What that is worth.
+    """
+
+    probabilities: Mapping[str, float]
+    watch_seconds: float | None
+    utility: float
+
+
+@dataclass(frozen=True)
 class Trace:
     """How one list came about.
 
     Attributes:
         stages: In order. What a stage keeps is what the one before kept, less what it removed; only ``newcomers`` adds.
         slate: The list.
-        rejected: Better scored items that are not in it, best first, at most 50.
+        rejected: Items that retrieval scored better and that are not in it, best first, at most 50.
+        predictions: Of a second stage, one an item of the list; empty without one.
     """
 
     stages: tuple[TraceStage, ...]
     slate: Slate
     rejected: tuple[Rejected, ...]
+    predictions: tuple[Prediction, ...] = ()

@@ -20,7 +20,8 @@ from recmodels.data.assembly import Assembled
 from recmodels.data.histories import Histories
 from recmodels.data.schema import ITEM_ID, ITEMS, SAFETY
 from recmodels.data.splits import Queries, Split
-from recmodels.recipe import ModelChoice, Recipe, TrainerConfig
+from recmodels.recipe import ModelChoice, Recipe
+from recmodels.trainer_config import TrainerConfig
 
 DIM, BATCH, EPOCHS = 64, 128, 2
 _TARGET = 2.0

@@ -191,4 +191,5 @@ class EventLog:
     def _count(self, served: list[ServedRequest]) -> None:
         if served:
             self.written += len(served)
-            self.lag.observe((datetime.now(UTC) - served[0].timestamp).total_seconds())
+            first = served[0]  # its timestamp is the moment at which it was asked for
+            self.lag.observe((datetime.now(UTC) - first.timestamp).total_seconds() - first.latency_seconds)

@@ -10,7 +10,7 @@ import numpy as np
 
 from infra.histories import UserHistory
 from infra.serving.ranking import Ranking, Wish, ask_of, make_ranking
-from infra.serving.schemas import ExplainedItem, ExplainedList, ExplainedStage, RejectedItem, Role
+from infra.serving.schemas import ExplainedItem, ExplainedList, ExplainedPrediction, ExplainedStage, RejectedItem, Role
 from infra.serving.slots import LoadedModel, Slot
 from infra.serving.watcher import View
 from recmodels.data.schema import CATEGORY, CREATOR_ID, SURFACE, TEXT
@@ -38,6 +38,7 @@ async def explain_list(role: Role, slot: Slot, history: UserHistory, wish: Wish,
     ranking = await make_ranking(slot, history, wish, view=view)
     trace = await _trace(slot, history, wish, view=view)
     facts = _describe(slot.loaded, ranking.item_ids, view=view)
+    expected = _predictions(trace)
     scores: Sequence[float | None] = ranking.scores or (None,) * len(ranking.item_ids)
     return ExplainedList(
         role=role,
@@ -51,6 +52,7 @@ async def explain_list(role: Role, slot: Slot, history: UserHistory, wish: Wish,
                 category=fact.get(CATEGORY) or "",
                 creator_id=fact.get(CREATOR_ID) or "",
                 surface=fact.get(SURFACE) or "",
+                prediction=expected.get(item_id),
             )
             for item_id, score, fact in zip(ranking.item_ids, scores, facts, strict=True)
         ],
@@ -79,6 +81,16 @@ async def _trace(slot: Slot, history: UserHistory, wish: Wish, *, view: View) ->
     except Exception as error:  # noqa: BLE001 - a door: a model that fails is shown with the reason of its fallback
         _log.warning("not explained digest=%s problem=%r", model.digest, error)
         return None
+
+
+def _predictions(trace: Trace | None) -> dict[str, ExplainedPrediction]:
+    """Return what the second stage expects of each item that the model would show."""
+    if trace is None or not trace.predictions:
+        return {}
+    return {
+        item_id: ExplainedPrediction(dict(one.probabilities), one.watch_seconds, one.utility)
+        for item_id, one in zip(trace.slate.item_ids, trace.predictions, strict=True)
+    }
 
 
 def _stages(trace: Trace | None, ranking: Ranking) -> list[ExplainedStage]:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from infra.database import to_microseconds
 from infra.events import Outcome, OutcomeReceipt, ServedRequest, user_key
 from infra.histories import HistoryStore, UserHistory
 from infra.rollouts import Serving
@@ -84,13 +85,14 @@ class Gateway:
         view, key = self.view, user_key(request.user, self._secret)
         arm, slot = view.lineup.slot_for(request.user)
         history, is_readable = self._history(request, key)
-        request_id = _new_id(self._clock())
-        wish = Wish(request.k, request.surface, tuple(request.exclude), age=age_of(request), seed=seed_of(request_id))
+        now = self._clock()
+        request_id = _new_id(now)
+        wish = wish_of(request, request_id, now=now)
         ranked = time.perf_counter()
         ranking = await make_ranking(slot, history, wish, view=view)
         ended = time.perf_counter()
         seconds = ended - began
-        place = _Place(request_id, key, arm, view.lineup.serving)
+        place = _Place(request_id, now, key, arm, view.lineup.serving)
         served = self._served(request, ranking, place, seconds=seconds)
         is_erased = bool(view.erased) and tombstone(key) in view.erased
         if not is_erased:
@@ -113,7 +115,7 @@ class Gateway:
         arm, _ = view.lineup.slot_for(request.user)
         as_asked = RecommendRequest(request.user, request.surface, request.k)
         history, _ = self._history(as_asked, user_key(request.user, self._secret))
-        wish = Wish(request.k, request.surface)
+        wish = Wish(request.k, request.surface, moment=to_microseconds(self._clock()))
         roles: tuple[tuple[Role, Slot | None], ...] = (
             ("champion", view.lineup.champion),
             ("challenger", view.lineup.challenger),
@@ -159,7 +161,7 @@ class Gateway:
         model = serving.challenger if arm is Arm.CANARY else serving.champion
         return ServedRequest(
             request_id=place.request_id,
-            timestamp=self._clock(),
+            timestamp=place.now,
             user_key=place.user_key,
             surface=request.surface,
             model_version=str(model.version) if model else "",
@@ -184,9 +186,10 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a request stands: its own id, the user's key and arm, and who serves."""
+    """Where a request stands: its own id and moment, the user's key and arm, and who serves."""
 
     request_id: str
+    now: datetime
     user_key: str
     arm: Arm
     serving: Serving
@@ -208,6 +211,20 @@ def _response(served: ServedRequest, *, arm: Arm, digest: str, reason: str, is_u
         fallback_reason=reason,
         rollout_id=served.rollout_id,
         unknown_user=is_unknown,
+    )
+
+
+def wish_of(request: RecommendRequest, request_id: str, *, now: datetime) -> Wish:
+    """Return what a list must hold and what its model may read; texts of the context are attributes of the user."""
+    return Wish(
+        request.k,
+        request.surface,
+        tuple(request.exclude),
+        age=age_of(request),
+        seed=seed_of(request_id),
+        moment=to_microseconds(now),
+        query=request.query,
+        attributes={name: value for name, value in request.context.items() if isinstance(value, str)},
     )
 
 

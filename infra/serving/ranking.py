@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Collection
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, replace
 
 from infra.histories import UserHistory
 from infra.serving.slots import Slot
@@ -23,6 +23,9 @@ class Wish:
         exclude: Items that must not be in it.
         age: Years of who asks; None where that is not known.
         seed: Of what is drawn for it.
+        moment: Microseconds since 1970 now; None where it is not asked for by anybody.
+        query: What was searched for.
+        attributes: Texts of the request's context, by name.
     """
 
     k: int
@@ -30,6 +33,9 @@ class Wish:
     exclude: tuple[str, ...] = ()
     age: float | None = None
     seed: int = 0
+    moment: int | None = None
+    query: str | None = None
+    attributes: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -97,7 +103,18 @@ async def make_ranking(slot: Slot | None, history: UserHistory, wish: Wish, *, v
 
 def ask_of(history: UserHistory, wish: Wish) -> Ask:
     """Return what the model is asked."""
-    return Ask(history.item_ids, history.timestamps, wish.k, wish.surface, wish.exclude, age=wish.age, seed=wish.seed)
+    return Ask(
+        history.item_ids,
+        history.timestamps,
+        wish.k,
+        wish.surface,
+        wish.exclude,
+        age=wish.age,
+        seed=wish.seed,
+        moment=wish.moment,
+        query=wish.query,
+        attributes=wish.attributes,
+    )
 
 
 def without_unsafe(slate: Slate, *, view: View, segment_version: int | None = None) -> Ranking:

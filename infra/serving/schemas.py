@@ -96,6 +96,17 @@ class ExplainRequest(Struct, frozen=True, forbid_unknown_fields=True):
     k: Annotated[int, Meta(ge=1, le=200)] = 10
 
 
+class ExplainedPrediction(Struct, frozen=True):
+    """What a model's second stage expects of showing an item."""
+
+    probabilities: dict[str, float]
+    """Of each kind of feedback, calibrated."""
+    watch_seconds: float | None
+    """Expected; null where nothing predicts them."""
+    utility: float
+    """What that is worth to the release."""
+
+
 class ExplainedItem(Struct, frozen=True):
     """One place of a list, with what the catalogue says of the item."""
 
@@ -105,6 +116,8 @@ class ExplainedItem(Struct, frozen=True):
     category: str
     creator_id: str
     surface: str
+    prediction: ExplainedPrediction | None = None
+    """Null for a model without a second stage."""
 
 
 class ExplainedStage(Struct, frozen=True):

@@ -1,17 +1,19 @@
 """Text as hashed words and parts of words, weighted by how rare they are: no model to download, no dependency."""
 
 from itertools import pairwise
-from typing import Annotated, NamedTuple, Self
+from typing import TYPE_CHECKING, Annotated, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
-from scipy import sparse
 
 from recmodels.content import TextConfig
 from recmodels.content._hashing import Letters, Spans, mixed
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _BLOCK_LETTERS = 2**20
 _SPACE = np.uint32(ord(" "))
@@ -66,14 +68,16 @@ class Encoder:
             blocks.append(np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0))
         return np.concatenate(blocks) if blocks else np.zeros((0, self.embedding_dim), dtype=np.float32)
 
-    def _counts(self, texts: pa.Array) -> list[sparse.csr_array]:
+    def _counts(self, texts: pa.Array) -> "list[sparse.csr_array]":
         cleaned = _cleaned(texts)
         before = np.cumsum(pc.utf8_length(cleaned).to_numpy()) // _BLOCK_LETTERS
         edges = [0, *(np.flatnonzero(np.diff(before)) + 1).tolist(), len(cleaned)]
         return [self._block(cleaned.slice(a, b - a)) for a, b in pairwise(edges) if b > a]
 
-    def _block(self, texts: pa.Array) -> sparse.csr_array:
+    def _block(self, texts: pa.Array) -> "sparse.csr_array":
         """Return how often each bucket stands in each text, (m, buckets) CSR float32."""
+        from scipy import sparse  # late: a gateway hashes queries, and needs no matrix
+
         rows, hashes = hashed_pieces(texts, words=self.config.words, runs=self.config.letters)
         columns = (hashes % np.uint64(self.config.buckets)).astype(np.int64)
         shape = (len(texts), self.config.buckets)

@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import TYPE_CHECKING
 
-import duckdb
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -36,7 +35,10 @@ from recmodels.data.schema import (
 )
 from recmodels.errors import DataError
 
-if TYPE_CHECKING:  # a recipe names the model plug-ins, whose modules import this package
+if TYPE_CHECKING:
+    import duckdb
+
+    # a recipe names the model plug-ins, whose modules import this package
     from recmodels.recipe import DataConfig
 
 _REQUIRED = (USER_ID, ITEM_ID, TIMESTAMP)
@@ -61,6 +63,8 @@ class Deduplicated:
 @cache
 def _database() -> duckdb.DuckDBPyConnection:
     """One empty in-memory database a process: opening one takes 50 ms and more, a cursor on it 10 microseconds."""
+    import duckdb  # late: a gateway reads features of requests, and asks no query
+
     database = duckdb.connect(":memory:")
     database.execute("SET GLOBAL TimeZone = 'UTC'")
     database.execute("SET autoinstall_known_extensions = false")

@@ -21,7 +21,7 @@ from recmodels.evaluation.fairness import Draws, Measured
 from recmodels.evaluation.gaps import group_gaps, with_gaps
 from recmodels.evaluation.record import SLICE, Evaluation
 from recmodels.evaluation.slices import slices_of
-from recmodels.ranker import Ranker
+from recmodels.ranker import Moment, Ranker
 from recmodels.recipe import EvaluationConfig
 from recmodels.reranking.facts import vectors_of
 
@@ -104,6 +104,15 @@ def evaluate(
     )
 
 
+def moments_of(queries: Queries, rows: NDArray[np.int64]) -> list[Moment]:
+    """Return when and where some queries were asked: what is known of them beside their histories."""
+    targets = queries.targets
+    nows = targets.timestamps[targets.starts[rows]].tolist()
+    has_times = not queries.is_order_only
+    surfaces = queries.surfaces[rows].tolist()
+    return [Moment(now, has_times, surface) for now, surface in zip(nows, surfaces, strict=True)]
+
+
 def translate(queries: Queries, *, source: Vocabulary, target: Vocabulary) -> Queries:
     """Return the queries with the indices of another vocabulary; an item that it does not know becomes `UNKNOWN`."""
     table = np.concatenate([np.array([PADDING, UNKNOWN], dtype=np.int32), target.encode(source.ids)])
@@ -159,7 +168,9 @@ def _rank_all(
     for start in range(0, total, _BATCH):
         rows = order[start : start + _BATCH]
         histories, targets = queries.histories.take(rows), queries.targets.take(rows)
-        top = ranker.top_k(histories, k=lists.shape[1], remove_seen=config.remove_seen)
+        top = ranker.top_k(
+            histories, k=lists.shape[1], remove_seen=config.remove_seen, moments=moments_of(queries, rows)
+        )
         lists[rows], non_finite[rows] = top.items, top.non_finite
         showable = np.repeat(allowed[None, :], len(rows), axis=0)  # (b, V)
         if config.remove_seen:

@@ -76,7 +76,8 @@ class Calibration:
             surfaces: (N,) below S.
         """
         a, b, c = np.moveaxis(self.curves[surfaces], -1, 0)  # (N, T) each
-        calibrated: NDArray[np.float32] = a * -np.logaddexp(0, -logits) + b * np.logaddexp(0, logits) + c
+        of_no = np.maximum(logits, 0) + np.log1p(np.exp(-np.abs(logits)))  # -ln(1 - p), and -ln p is that less z
+        calibrated: NDArray[np.float32] = a * (logits - of_no) + b * of_no + c
         return calibrated
 
     def apply_seconds(self, watch: NDArray[np.float32]) -> NDArray[np.float32]:

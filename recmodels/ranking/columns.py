@@ -131,7 +131,43 @@ def history_numbers(
         categories: ``(V,)`` main category, likewise.
         has_times: The timestamps of histories are times.
     """
-    counts = _counted(histories, candidates, moments, creators, categories)
+    counted = _counted(histories, candidates, moments, creators, categories)
+    return _history_columns(counted, has_times=has_times)
+
+
+def shared_history_numbers(
+    history: Histories,
+    candidates: Candidates,
+    moment: int,
+    *,
+    creators: NDArray[np.int32],
+    categories: NDArray[np.int32],
+    has_times: bool,
+) -> list[NDArray[np.float64]]:
+    """Return what `history_numbers` does for N candidates under one history, the one row of `history`, at one moment.
+
+    The same whole numbers are counted, so that the bits are the same; it takes a fraction of the time.
+    """
+    items, ages = history.items, moment - history.timestamps
+    size, events = len(candidates.items), len(items)
+    found = np.empty((size, _COLUMNS), dtype=np.int64)
+    found[:, _EVENTS], found[:, _RECENT] = events, np.count_nonzero(ages < DAY_MICROSECONDS)
+    found[:, _LAST] = ages[-1] if events else _NEVER
+    found[:, _ITEM] = np.count_nonzero(candidates.items[:, None] == items, axis=1)
+    for keys, wanted, count, last in (
+        (creators[items], candidates.creators, _CREATOR, _LAST_CREATOR),
+        (categories[items], candidates.categories, _CATEGORY, _LAST_CATEGORY),
+    ):
+        is_same = (keys == wanted[:, None]) & (wanted >= 0)[:, None]  # (N, L)
+        found[:, count] = np.count_nonzero(is_same, axis=1)
+        found[:, last] = _NEVER
+        if events:
+            newest = events - 1 - is_same[:, ::-1].argmax(axis=1)
+            found[:, last] = np.where(found[:, count] > 0, ages[newest], _NEVER)
+    return _history_columns(found, has_times=has_times)
+
+
+def _history_columns(counts: NDArray[np.int64], *, has_times: bool) -> list[NDArray[np.float64]]:
     events = counts[:, _EVENTS].astype(np.float64)
     share = np.divide(counts[:, _CATEGORY], events, out=np.full(len(events), np.nan), where=events > 0)
     untimed = 0.0 if has_times else np.nan

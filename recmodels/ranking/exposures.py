@@ -1,7 +1,6 @@
 """The rows of interactions that a ranker learns from, in one fixed order, and what each user had done before each."""
 
 from dataclasses import dataclass
-from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -13,9 +12,6 @@ from recmodels.data.interactions import connect
 from recmodels.data.schema import EVENT_ID, ITEM_ID, ORIGIN, ORIGIN_REPLAY, TIMESTAMP, USER_ID
 from recmodels.data.vocabulary import UNKNOWN, Vocabulary
 from recmodels.errors import DataError
-from recmodels.ranking.columns import DAY_MICROSECONDS
-
-_HOUR: Final = DAY_MICROSECONDS // 24
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,13 +81,3 @@ class Exposures:
         ends = before[np.maximum.accumulate(np.where(is_later, rows, 0))]
         starts = np.maximum(of_user, ends - max_history)
         return Histories(items[is_event], self.timestamps[is_event], starts, ends)
-
-
-def local_days(timestamps: NDArray[np.int64], *, utc_offset_hours: int) -> NDArray[np.int32]:
-    """Return the local day of each moment, in days since 1970."""
-    return ((timestamps + utc_offset_hours * _HOUR) // DAY_MICROSECONDS).astype(np.int32)
-
-
-def local_hours(timestamps: NDArray[np.int64], *, utc_offset_hours: int) -> NDArray[np.int32]:
-    """Return the local hour of each moment, 0 to 23."""
-    return ((timestamps // _HOUR + utc_offset_hours) % 24).astype(np.int32)

@@ -8,6 +8,7 @@ there. A surface, creator, category, attribute or item that training did not see
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -16,9 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from recmodels.data.cuts import as_microseconds
-from recmodels.data.histories import Histories
 from recmodels.data.schema import DURATION_SECONDS, ITEM_ID, QUERY, SURFACE, USER_ID, WATCH_SECONDS, Tables
-from recmodels.data.vocabulary import UNKNOWN
 from recmodels.ranking.columns import (
     HISTORY_NUMBERS,
     ITEM_NUMBERS,
@@ -28,16 +27,16 @@ from recmodels.ranking.columns import (
     past_numbers,
     rate_columns,
 )
+from recmodels.ranking.days import local_days, local_hours, weekdays
 from recmodels.ranking.examples import Examples
-from recmodels.ranking.exposures import Exposures, local_days, local_hours
+from recmodels.ranking.exposures import Exposures
 from recmodels.ranking.lookup import Lookup, numbers_of, places_of
 from recmodels.ranking.queries import query_tokens
+from recmodels.ranking.requests import RequestFeatures, standardised
 from recmodels.ranking.shown import Outcomes, RankingRequest, Shown
 from recmodels.ranking.snapshots import MOST_SECONDS, DailyCounts, Snapshots, count_names
 from recmodels.ranking.state import FeatureState, key_sizes
 
-_THURSDAY: Final = 3
-"""Weekday of 1970-01-01; Monday is 0."""
 _ROWS_AT_ONCE: Final = 2**15
 
 
@@ -96,23 +95,12 @@ class FeatureBuilder:
         Raises:
             ValueError: There is not one timestamp an event.
         """
-        size, lookup = len(candidates), self._lookup
-        places = [lookup.value_places[name].get(request.attributes.get(name, ""), 0) for name in self._attributes]
-        surface = lookup.value_places[SURFACE].get(request.surface or "", 0)
-        shown = Shown(
-            rows=np.fromiter((lookup.rows.get(item, -1) for item in candidates), dtype=np.int32, count=size),
-            histories=self._history_of(request, size),
-            moments=np.full(size, request.moment, dtype=np.int64),
-            surfaces=np.full(size, surface, dtype=np.int32),
-            attributes=np.tile(np.array(places, dtype=np.int32), (size, 1)),
-            queries=self._repeated_query(request.query, size),
-            has_times=request.timestamps is not None,
-        )
-        counts = {kind: lookup.counts[kind][keys] for kind, keys in lookup.keys(shown.rows).items()}
-        unknown = np.full(size, np.nan)
-        labels = np.full((size, len(self.spec.tasks)), np.nan, dtype=np.float32)
-        outcomes = Outcomes(np.zeros(size, dtype=np.int32), labels, unknown, unknown)
-        return self._examples(shown, self._standardised(self._raw(shown, counts)), outcomes)
+        return self.requests.examples(self.requests.asked(request), self.requests.rows_of(candidates))
+
+    @cached_property
+    def requests(self) -> RequestFeatures:
+        """What builds the features of requests."""
+        return RequestFeatures(self.state, self._lookup)
 
     def snapshots(self, interactions: pa.Table) -> Snapshots:
         """Count what came of the exposures of each day, by item, creator and category of the catalogue."""
@@ -150,25 +138,6 @@ class FeatureBuilder:
             queries=self._tokens(table[QUERY].combine_chunks()),
             has_times=True,
         )
-
-    def _history_of(self, request: RankingRequest, size: int) -> Histories:
-        """Return the same history `size` times: known items, strictly before now, the last L of them."""
-        items = self.state.vocabulary.encode(list(request.history))
-        is_kept = items != UNKNOWN
-        moments = np.arange(len(items), dtype=np.int64)
-        if request.timestamps is not None:
-            moments = np.asarray(request.timestamps, dtype=np.int64)
-            if len(moments) != len(items):
-                raise ValueError(f"the history has {len(items)} items and {len(moments)} timestamps; give one an item.")
-            is_kept &= moments < request.moment
-        order = np.argsort(moments, kind="stable")
-        kept = order[is_kept[order]][-self.config.max_history :]
-        ends = np.full(size, len(kept), dtype=np.int64)
-        return Histories(items[kept], moments[kept], np.zeros(size, dtype=np.int64), ends)
-
-    def _repeated_query(self, query: str | None, size: int) -> NDArray[np.int32] | None:
-        tokens = self._tokens(pa.array([query], pa.string()))
-        return None if tokens is None else np.repeat(tokens, size, axis=0)
 
     def _tokens(self, queries: pa.Array) -> NDArray[np.int32] | None:
         if not self.spec.max_query:
@@ -218,9 +187,9 @@ class FeatureBuilder:
     def _categorical(self, shown: Shown) -> NDArray[np.int32]:
         offset, lookup = self.config.utc_offset_hours, self._lookup
         hours = local_hours(shown.moments, utc_offset_hours=offset) + 1
-        weekdays = (self._days(shown.moments) + _THURSDAY) % 7 + 1
+        days = weekdays(self._days(shown.moments)) + 1
         of_item = [lookup.creator_places[shown.rows], lookup.category_places[shown.rows]]
-        return np.stack([*of_item, hours, weekdays, *shown.attributes.T], axis=1).astype(np.int32)
+        return np.stack([*of_item, hours, days, *shown.attributes.T], axis=1).astype(np.int32)
 
     def _raw(self, shown: Shown, counts: Mapping[str, NDArray[np.int64]]) -> NDArray[np.float64]:
         lookup, names = self._lookup, count_names(self.state.rates)
@@ -244,9 +213,7 @@ class FeatureBuilder:
         return np.concatenate([past, own], axis=1)[:, self._kept]
 
     def _standardised(self, raw: NDArray[np.float64]) -> NDArray[np.float32]:
-        limit = self.config.clip
-        values = np.clip((raw - self.state.means) / self.state.scales, -limit, limit)
-        return np.where(np.isfinite(raw), values, 0.0).astype(np.float32)
+        return standardised(raw, self.state.means, self.state.scales, clip=self.config.clip)
 
     def _days(self, moments: NDArray[np.int64]) -> NDArray[np.int32]:
         return local_days(moments, utc_offset_hours=self.config.utc_offset_hours)

@@ -62,7 +62,7 @@ def inputs_of(examples: Examples) -> Inputs:
         numbers=np.clip(np.nan_to_num(examples.numeric, nan=0.0, posinf=MOST, neginf=-MOST), -MOST, MOST),
         surfaces=_within(examples.surfaces, len(spec.surfaces), otherwise=0),
         duration=np.where(examples.duration_seconds >= 0, examples.duration_seconds, np.float32(np.nan)),
-        queries=_within(queries, spec.query_buckets + 1, otherwise=0),
+        queries=_queries(queries, spec.query_buckets + 1),
         histories=_within(padded, spec.num_items, otherwise=UNKNOWN),
         request=request,
     )
@@ -77,6 +77,13 @@ def _distinct(starts: NDArray[np.int64], ends: NDArray[np.int64]) -> tuple[NDArr
     if len(first) == len(starts):
         return np.arange(len(starts)), np.arange(len(starts))
     return first, request
+
+
+def _queries(queries: NDArray[np.int32], size: int) -> NDArray[np.int64]:
+    """Return (N, Q) buckets; the one query of one request stays one row in memory."""
+    if len(queries) and queries.strides[0] == 0:
+        return np.broadcast_to(_within(queries[:1], size, otherwise=0), queries.shape)
+    return _within(queries, size, otherwise=0)
 
 
 def _within(values: NDArray[np.int32], size: int | NDArray[np.int64], *, otherwise: int) -> NDArray[np.int64]:

@@ -54,6 +54,12 @@ class RankingScorer:
     def _offsets(self) -> NDArray[np.int64]:
         return np.cumsum([0, *self.spec.cardinalities], dtype=np.int64)[:-1]
 
+    @cached_property
+    def has_watch(self) -> bool:
+        """Whether seconds are predicted."""
+        _, watch = self._of_nothing(duration=1.0)
+        return bool(np.isfinite(watch).all())
+
     def calibrated(self, calibration: Calibration) -> "RankingScorer":
         """Return the same scorer with another calibration."""
         return replace(self, calibration=calibration)
@@ -106,6 +112,8 @@ class RankingScorer:
 
     def _query(self, pieces: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return the mean of each row's pieces, (N, D); row 0 of the table where there is none."""
+        if len(pieces) > 1 and pieces.strides[0] == 0:
+            return np.broadcast_to(self._query(pieces[:1]), (len(pieces), self.tables["queries"].shape[1]))
         table = self.tables["queries"]
         is_piece = pieces > 0
         count = is_piece.sum(axis=1, dtype=np.float32)[:, None]
@@ -139,21 +147,25 @@ class RankingScorer:
         return scorer
 
     def _try_out(self) -> None:
-        nothing = np.zeros((2, 0))
+        logits, watch = self._of_nothing(duration=np.nan)
+        expected = (2, len(self.spec.tasks))
+        if logits.shape != expected or watch.shape != (2,) or not np.isfinite(logits).all():
+            raise ValueError(f"{_GRAPH}: two rows give logits of {logits.shape}, expected {expected}, all finite")
+
+    def _of_nothing(self, *, duration: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the graph says of two exposures of which nothing else is known."""
         inputs = Inputs(
             items=np.array([0, 1]),
             categorical=np.zeros((2, len(self.spec.cardinalities)), np.int64),
             numbers=np.zeros((2, len(self.spec.numeric)), np.float32),
             surfaces=np.array([0, len(self.spec.surfaces) - 1]),
-            duration=np.full(2, np.nan, np.float32),
-            queries=nothing.astype(np.int64),
+            duration=np.full(2, duration, np.float32),
+            queries=np.zeros((2, self.spec.max_query), np.int64),
             histories=np.zeros((1, self.spec.max_history), np.int64),
             request=np.zeros(2, np.int64),
         )
         logits, watch = self.session.run([names.LOGITS, names.WATCH], self.looked_up(inputs))
-        expected = (2, len(self.spec.tasks))
-        if logits.shape != expected or watch.shape != (2,) or not np.isfinite(logits).all():
-            raise ValueError(f"{_GRAPH}: two rows give logits of {logits.shape}, expected {expected}, all finite")
+        return logits, watch
 
 
 def _check(arrays: dict[str, NDArray[np.float32]], spec: FeatureSpec) -> None:

@@ -17,7 +17,7 @@ from recmodels.ranking.examples import Examples
 from recmodels.ranking.inputs import inputs_of
 from recmodels.ranking.network import RankingNetwork
 from recmodels.ranking.predictions import Predictions, log_loss
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.averaging import averaged
 from recmodels.training.determinism import reproducible, seed_epoch
 from recmodels.training.optimizer import Stepper

@@ -84,14 +84,29 @@ class Pool:
 
     def only(self, is_kept: NDArray[np.bool_]) -> "Pool":
         """Return the pool of some of its candidates."""
+        return self._take(np.flatnonzero(is_kept), num_retrieved=int(is_kept[: self.num_retrieved].sum()))
+
+    def rescored(self, scores: NDArray[np.float32], *, most: int) -> "Pool":
+        """Return the pool with other scores: what was retrieved by these, ties in their order, and the reserve.
+
+        Args:
+            scores: (C,); a candidate whose score is not finite goes.
+            most: Of those retrieved, the best so many stay.
+        """
+        known = np.flatnonzero(np.isfinite(scores))
+        retrieved, reserve = known[known < self.num_retrieved], known[known >= self.num_retrieved]
+        best = retrieved[np.argsort(-scores[retrieved], kind="stable")][:most]
+        return replace(self, scores=scores)._take(np.concatenate([best, reserve]), num_retrieved=len(best))
+
+    def _take(self, positions: NDArray[np.intp], *, num_retrieved: int) -> "Pool":
         return replace(
             self,
-            columns=self.columns[is_kept],
-            scores=self.scores[is_kept],
-            num_retrieved=int(is_kept[: self.num_retrieved].sum()),
-            labels=self.labels[is_kept],
-            is_on_shelf=self.is_on_shelf[is_kept],
-            deficits=None if self.deficits is None else self.deficits[is_kept],
+            columns=self.columns[positions],
+            scores=self.scores[positions],
+            num_retrieved=num_retrieved,
+            labels=self.labels[positions],
+            is_on_shelf=self.is_on_shelf[positions],
+            deficits=None if self.deficits is None else self.deficits[positions],
         )
 
     def settled(self, draft: Draft) -> Draft:

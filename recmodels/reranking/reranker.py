@@ -1,5 +1,6 @@
 """From the lists that retrieval makes to the lists that are shown: the pools of a batch, and the chain over each."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -7,6 +8,7 @@ from numpy.typing import NDArray
 
 from recmodels.bundle import Bundle
 from recmodels.data.vocabulary import PADDING
+from recmodels.ranking.judge import Judge, Moment
 from recmodels.reranking.chain import Chain, Effect, Reranked
 from recmodels.reranking.exposures import Exposures
 from recmodels.reranking.facts import Facts
@@ -31,6 +33,8 @@ class Reranker:
 
     def __init__(self, bundle: Bundle, policy: SafetyPolicy, newcomers: Newcomers | None = None) -> None:
         self.chain = Chain(bundle.manifest.reranking, policy)
+        self.judge = Judge(bundle, newcomers) if bundle.ranking is not None else None
+        """The second stage; None without one."""
         self._facts = Facts.of(bundle, newcomers)
         self._exposures: Exposures | None = None
         if (fair := self.chain.exposure) is not None:
@@ -39,7 +43,8 @@ class Reranker:
 
     def wishes(self, wish: Wish) -> list[Wish]:
         """Return what retrieval is asked for: a pool of candidates and, to explore, a reserve of cold items."""
-        pools = replace(wish, k=max(wish.k, self.chain.pool))
+        pool = self.chain.pool if self.judge is None else self.judge.pool
+        pools = replace(wish, k=max(wish.k, pool))
         explored = self.chain.exploration
         if explored is None or explored.rate == 0:
             return [pools]
@@ -76,6 +81,23 @@ class Reranker:
             history=histories.items[histories.starts[row] : histories.ends[row]],
             seed=seed,
             deficits=None if self._exposures is None else self._exposures.deficits(columns),
+        )
+
+    def ranked(self, pools: Sequence[Pool], wish: Wish, moments: Sequence[Moment]) -> tuple[list[Pool], list[bool]]:
+        """Return the pools by the utility of the second stage, if there is one, and where a prediction was not finite.
+
+        Args:
+            pools: One a list.
+            wish: What the lists must hold.
+            moments: One a list.
+        """
+        if self.judge is None:
+            return [*pools], [False] * len(pools)
+        judged = self.judge.judge([pool.columns for pool in pools], wish.histories, moments)
+        most = max(wish.k, self.chain.pool)
+        return (
+            [pool.rescored(one.utilities, most=most) for pool, one in zip(pools, judged, strict=True)],
+            [not one.is_finite.all() for one in judged],
         )
 
     def rerank(self, pool: Pool, *, k: int) -> Reranked:

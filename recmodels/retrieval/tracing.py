@@ -6,10 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from recmodels.data.vocabulary import FIRST_ITEM
+from recmodels.ranking.judge import Judged
 from recmodels.reranking.chain import Effect
+from recmodels.reranking.pool import Pool as Candidates
 from recmodels.retrieval.catalogue import Catalogue
 from recmodels.retrieval.lists import Pool
-from recmodels.slates import Ask, Rejected, Slate, Trace, TraceStage
+from recmodels.slates import Ask, Prediction, Rejected, Slate, Trace, TraceStage
 
 _REASONS = ("seen", "excluded", "blocked", "safety", "surface")
 _WORDS = (
@@ -98,10 +100,34 @@ def stages_of(effects: Sequence[Effect], *, k: int) -> list[TraceStage]:
     ]
 
 
+def ranking_stage(found: Candidates, ranked: Candidates, *, k: int) -> TraceStage:
+    """Return what the second stage did to the candidates that retrieval found."""
+    before, after = (set(pool.columns[: pool.num_retrieved][:k].tolist()) for pool in (found, ranked))
+    words = (
+        f"{found.num_retrieved} candidates ranked by the utility of what would come of showing them: "
+        f"{len(after - before)} of the first {k} were not there by the score of retrieval."
+    )
+    kept = len(ranked)
+    return TraceStage("rank utility", kept, len(found) - kept, words)
+
+
+def predictions(judged: Judged) -> tuple[Prediction, ...]:
+    """Return what a second stage expects of each item."""
+    rows = zip(judged.probabilities.tolist(), judged.watch.tolist(), judged.utilities.tolist(), strict=True)
+    return tuple(
+        Prediction(
+            probabilities=dict(zip(judged.tasks, chances, strict=True)),
+            watch_seconds=seconds if np.isfinite(seconds) else None,
+            utility=utility,
+        )
+        for chances, seconds, utility in rows
+    )
+
+
 def _rejected(
     slate: Slate, scores: NDArray[np.float32], *, k: int, why: NDArray[np.int8], pool: Pool, catalogue: Catalogue
 ) -> tuple[Rejected, ...]:
-    lowest = min(slate.scores) if len(slate.item_ids) == k else -np.inf
+    lowest = min(scores[catalogue.encode(slate.item_ids)]) if len(slate.item_ids) == k else -np.inf
     is_missed = why == 0
     is_missed[catalogue.vocabulary.size :] = False
     is_missed[pool.columns] = False

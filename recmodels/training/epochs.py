@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.checkpoints import (
     Checkpoint,
     EpochMetrics,

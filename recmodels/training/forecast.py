@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from recmodels.errors import TrainingError
 from recmodels.models._gradient import GradientModel
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.loop import Loop
 
 _FLOAT_BYTES = 4

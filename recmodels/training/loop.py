@@ -14,7 +14,7 @@ from recmodels.data.batches import length_buckets
 from recmodels.data.histories import Histories
 from recmodels.errors import TrainingError
 from recmodels.models._gradient import GradientModel
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.averaging import averaged
 from recmodels.training.determinism import seed_epoch
 from recmodels.training.optimizer import Stepper

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from recmodels.layers.item_table import ItemTable
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 
 LARGE_TABLE: Final = 2**18
 """Items from which on a step moves only the rows that a batch names, unless the recipe says otherwise: below, passing

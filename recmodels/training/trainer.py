@@ -20,8 +20,9 @@ from recmodels.lineage import IN_ONE_GO, WarmStartReport
 from recmodels.models import MODELS
 from recmodels.models._contract import ClosedFormModel
 from recmodels.models._gradient import GradientModel
-from recmodels.recipe import Recipe, TrainerConfig
+from recmodels.recipe import Recipe
 from recmodels.scorers import Scorer
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.checkpoints import EpochMetrics, Progress
 from recmodels.training.data import TrainingData
 from recmodels.training.determinism import reproducible, run_identity, seed_epoch

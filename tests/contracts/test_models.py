@@ -14,7 +14,8 @@ from recmodels.data.vocabulary import FIRST_ITEM, UNKNOWN
 from recmodels.models import MODELS
 from recmodels.models._gradient import GradientModel
 from recmodels.ranker import Ranker
-from recmodels.recipe import Recipe, TrainerConfig
+from recmodels.recipe import Recipe
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.checkpoints import pack, unpack
 from recmodels.training.loop import Loop
 from recmodels.training.trainer import Trained, train

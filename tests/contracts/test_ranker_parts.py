@@ -21,8 +21,8 @@ from recmodels.ranking.export import export_ranker
 from recmodels.ranking.inputs import inputs_of
 from recmodels.ranking.network import RankingNetwork
 from recmodels.ranking.training import predict, train_ranker
-from recmodels.recipe import TrainerConfig
 from recmodels.scenarios import SCENARIOS
+from recmodels.trainer_config import TrainerConfig
 from recmodels.watch_time import WATCH_HEADS
 from tests.recmodels.ranking.exposures import SPEC, exposures
 

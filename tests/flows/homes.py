@@ -31,7 +31,8 @@ from flows.validate import validate
 from flows.wiring import Platform, connect
 from infra.settings import Settings
 from recmodels.presets import item_knn, popularity
-from recmodels.recipe import ModelChoice, Recipe, TrainerConfig
+from recmodels.recipe import ModelChoice, Recipe
+from recmodels.trainer_config import TrainerConfig
 
 ROOT = Path(__file__).parent.parent.parent
 WORLD = Data(source="synthetic", path=ROOT, options={"users": 150, "items": 120, "creators": 20, "days": 28})

@@ -110,8 +110,8 @@ def test_loading_is_refused_when_the_folder_holds_another_bundle(bundle):
 
 def test_loading_names_both_versions_when_the_format_is_newer(bundle):
     root, digest = bundle
-    new = rewrite_manifest(root, digest, format_version=5, a_field_of_the_future=True)
-    with pytest.raises(BundleError, match=r"format version 5; this Everfeed reads 1, 2, 3, 4. Upgrade"):
+    new = rewrite_manifest(root, digest, format_version=6, a_field_of_the_future=True)
+    with pytest.raises(BundleError, match=r"format version 6; this Everfeed reads 1, 2, 3, 4, 5. Upgrade"):
         load_bundle(root, new)
 
 

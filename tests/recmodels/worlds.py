@@ -12,8 +12,9 @@ from recmodels.data.interactions import normalise
 from recmodels.data.schema import CATEGORY, ITEM_ID, ITEMS, SAFETY, SURFACE, TIMESTAMP, USER_ID
 from recmodels.data.splits import Split, split_interactions
 from recmodels.data.vocabulary import Vocabulary
-from recmodels.recipe import DataConfig, ModelChoice, Recipe, SplitConfig, TrainerConfig
+from recmodels.recipe import DataConfig, ModelChoice, Recipe, SplitConfig
 from recmodels.scorers import Scorer, StaticScorer
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.trainer import Trained
 
 CIRCLES = 8

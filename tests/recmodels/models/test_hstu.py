@@ -7,7 +7,7 @@ import torch
 from recmodels.data.histories import Histories
 from recmodels.errors import TrainingError
 from recmodels.models import MODELS
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.loop import Loop
 from recmodels.training.trainer import refit, train
 from tests.recmodels.worlds import a_recipe, circles_split

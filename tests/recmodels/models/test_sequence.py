@@ -6,7 +6,7 @@ import torch
 from recmodels.data.histories import Histories
 from recmodels.models import MODELS
 from recmodels.models._sequence import SequenceConfig
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.loop import Loop
 from recmodels.training.losses import SAMPLED_LOSSES
 

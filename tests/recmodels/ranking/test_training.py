@@ -10,7 +10,7 @@ from recmodels.errors import TrainingError
 from recmodels.ranking.config import NetworkConfig
 from recmodels.ranking.predictions import Predictions, log_loss
 from recmodels.ranking.training import predict, task_losses, train_ranker
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from tests.recmodels.ranking.exposures import exposures
 
 SMALL = NetworkConfig(embedding_dim=8, tower_dim=8, multi_task="shared", backbone_config={"deep_dims": [16]})

@@ -6,8 +6,8 @@ from recmodels.bundle import load_bundle
 from recmodels.data.schema import CATEGORY
 from recmodels.errors import TrainingError
 from recmodels.models import MODELS
-from recmodels.recipe import TrainerConfig
 from recmodels.scorers import EncoderScorer
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.loop import Loop
 from recmodels.training.new_items import content_vectors
 from tests.recmodels.graphs import summing_encoder

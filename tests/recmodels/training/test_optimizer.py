@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from recmodels.layers.item_table import ItemTable
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.averaging import averaged
 from recmodels.training.optimizer import LARGE_TABLE, Stepper, clip, share_of_rate
 
