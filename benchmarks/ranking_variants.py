@@ -13,7 +13,7 @@ import numpy as np
 
 from recmodels.ranking.config import NetworkConfig
 from recmodels.ranking.examples import Examples
-from recmodels.recipe import TrainerConfig
+from recmodels.trainer_config import TrainerConfig
 
 _SEED = 20261122
 EPOCHS, PATIENCE = 10, 2

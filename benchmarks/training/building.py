@@ -21,6 +21,7 @@ from recmodels.recipe import DataConfig
 
 LIMIT = "1GB"
 _SCAN_TARGET, _PEER_TARGET, _LIMIT_TARGET = 10.0, 1.1, 1.6
+_ALL = 2**31 - 1
 _COLUMNS = ("user_id", "item_id", "timestamp", "event_id")
 
 
@@ -62,8 +63,8 @@ def figures(options: Options) -> list[Figure]:
 
 
 def build(files: list[str], out: Path, *, threads: int, memory: str | None = None) -> Assembled:
-    """Build as Everfeed does."""
-    return assemble(files, out, data=DataConfig(), limits=ScanLimits(memory, threads))
+    """Build as Everfeed does, keeping every repeat, as the others do."""
+    return assemble(files, out, data=DataConfig(maximum_repeats=_ALL), limits=ScanLimits(memory, threads))
 
 
 def scan(files: list[str], *, threads: int) -> tuple[int, ...]:

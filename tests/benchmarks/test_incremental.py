@@ -21,7 +21,7 @@ def test_the_champion_saw_nothing_of_the_test_part(parts):
     assert after.train_until < after.validation_until < after.test_until
     assert before.train.timestamps.max() < before.train_until.timestamp() * 1e6
     events = [int(part.train.lengths.sum()) for part in parts]
-    assert events[0] / events[1] == pytest.approx(SHARES[0] / SHARES[2], rel=0.05)
+    assert events[0] / events[1] == pytest.approx(SHARES[0] / SHARES[2], rel=0.1)  # repeats are clipped
 
 
 def test_only_targets_that_are_new_to_the_champion_are_asked_for(parts):

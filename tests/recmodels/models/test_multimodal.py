@@ -10,8 +10,8 @@ from recmodels.bundle import load_bundle
 from recmodels.data.histories import Histories
 from recmodels.data.schema import ITEM_ID, TEXT
 from recmodels.models import MODELS, ModelConfigError
-from recmodels.recipe import TrainerConfig
 from recmodels.scorers import EncoderScorer
+from recmodels.trainer_config import TrainerConfig
 from recmodels.training.loop import Loop
 from recmodels.training.new_items import content_vectors
 from recmodels.training.rows import Rows
