@@ -9,7 +9,7 @@ from pydantic import JsonValue
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document as the last line of standard output.")]
 Source = Annotated[
     str,
-    typer.Option(help="What reads the data: movielens, kuairand, sequences, table (Parquet or CSV), or synthetic."),
+    typer.Option(help="What reads the data: movielens, kuairand, parts, sequences, table (Parquet, CSV) or synthetic."),
 ]
 DataPath = Annotated[
     Path, typer.Option(help="File or folder to read; `table` also takes a quoted pattern, such as 'events/*.csv'.")

@@ -106,7 +106,7 @@ IN_A_FLOW = {
 AT_ONCE = {
     "a missing file": Bad(lambda folder: folder / "none.csv", ("none.csv does not exist", "Give the file", "'table'")),
     "an unknown source": Bad(
-        _csv(HEADER), ("source 'tabel' is not known", "Did you mean 'table'", "movielens, sequences"), (), "tabel"
+        _csv(HEADER), ("source 'tabel' is not known", "Did you mean 'table'", "movielens, parts"), (), "tabel"
     ),
     "an unknown preset": Bad(
         _csv(HEADER), ("preset 'bert4rec' is not known", "popularity, item_knn"), ("--preset", "bert4rec")
