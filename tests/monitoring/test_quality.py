@@ -37,7 +37,7 @@ def test_rows_go_to_quarantine_and_the_others_on_when_few_are_broken(reports: Re
     assert items.good.num_rows == ROWS - 1
     assert items.reasons == {"safety is not one of ok, restricted, blocked, unlabelled": 1}
     assert [w.message for w in items.warnings] == [
-        "items.safety: 1 of 40 rows quarantined: safety is not one of ok, restricted, blocked."
+        "items.safety: 1 of 40 rows quarantined: safety is not one of ok, restricted, blocked, unlabelled."
     ]
 
 
