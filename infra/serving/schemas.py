@@ -207,8 +207,8 @@ class FeedbackResponse(Struct, frozen=True):
 class TakedownRequest(Struct, frozen=True, forbid_unknown_fields=True):
     """Items to stop recommending, or to allow again."""
 
-    item_ids: Annotated[list[Name], Meta(min_length=1, max_length=1000)]
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    item_ids: Annotated[list[StoredName], Meta(min_length=1, max_length=1000)]
+    reason: Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]*$")]
     is_blocked: bool = True
     """False lifts an earlier takedown."""
 

@@ -305,6 +305,12 @@ def test_a_takedown_is_refused_without_the_token(client: httpx.Client, headers: 
     assert "write_token" in response.json()["error"]["what_to_do"]
 
 
+@pytest.mark.parametrize("body", [{"item_ids": ["a\x00b"], "reason": "x"}, {"item_ids": ["a"], "reason": "x\x00"}])
+def test_a_takedown_that_some_databases_cannot_store_is_refused(client: httpx.Client, body: dict[str, object]) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    assert client.post("/v1/admin/takedown", json=body, headers=headers).status_code == 422
+
+
 def test_status_tells_who_serves(home: Home, rolling: httpx.Client) -> None:
     status = rolling.get("/v1/status").json()
 
