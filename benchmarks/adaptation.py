@@ -26,10 +26,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from benchmarks.incremental import Figure, paired
+from benchmarks.incremental import Figure, bundle_of, paired
 from recmodels.adaptation.config import AdaptationConfig
 from recmodels.adaptation.focus import focus
-from recmodels.bundle import Bundle, load_bundle, write_bundle
+from recmodels.bundle import Bundle
 from recmodels.data.cuts import as_moment
 from recmodels.data.entities import normalise_items
 from recmodels.data.interactions import deduplicate, normalise
@@ -163,7 +163,7 @@ def run(
     with TemporaryDirectory() as scratch:
         for seed in seeds:
             one = recipe.model_copy(update={"seed": seed})
-            parent = _bundle(Path(scratch), train(one, others, checkpoint_folder=None, seed=seed), one, others)
+            parent = bundle_of(Path(scratch), train(one, others, checkpoint_folder=None, seed=seed), one, others)
             for share in shares:
                 for method in RATES:
                     config = {"surfaces": [surface], "share": share, "epochs": epochs, "parent": parent.digest}
@@ -207,7 +207,7 @@ def _trials(
             on_epoch=meter.judged,
             on_forecast=meter.began,
         )
-        bundle = _bundle(root, trained, chosen, split)
+        bundle = bundle_of(root, trained, chosen, split)
         found = evaluate(Ranker(bundle), part.test, config=recipe.evaluation, seed=0, vocabulary=split.vocabulary)
         parameters, kept = _size(root, method, trained)
         yield Attempt(
@@ -235,23 +235,6 @@ def _size(root: Path, method: str, trained: Trained) -> tuple[int, int]:
         return 0, 0
     weights = trained.weights.values()
     return sum(array.size for array in weights), sum(array.nbytes for array in weights)
-
-
-def _bundle(root: Path, trained: Trained, recipe: Recipe, split: Split) -> Bundle:
-    digest = write_bundle(
-        root,
-        scorer=trained.scorer,
-        vocabulary=split.vocabulary,
-        items=split.items,
-        item_counts=split.item_counts,
-        recipe=recipe,
-        snapshot=f"until {split.train_until}",
-        trained_until=split.train_until,
-        metrics=trained.metrics,
-        weights=trained.weights,
-        warm_start=trained.warm_start,
-    )
-    return load_bundle(root, digest)
 
 
 def _line(surface: str, share: float, method: str, attempts: dict[tuple[float, str], list[Attempt]]) -> Line:

@@ -154,7 +154,7 @@ def run(tables: Tables, recipe: Recipe, *, seeds: range, names: tuple[str, ...] 
     with TemporaryDirectory() as scratch:
         for seed in seeds:
             one = recipe.model_copy(update={"seed": seed})
-            champion = _bundle(Path(scratch), train(one, before, checkpoint_folder=None, seed=seed), one, before)
+            champion = bundle_of(Path(scratch), train(one, before, checkpoint_folder=None, seed=seed), one, before)
             for name in chosen:
                 attempts[name].append(_attempt(Path(scratch), name, one, champion, after))
                 Console(stderr=True).print(f"seed {seed}, {name}: {attempts[name][-1].cpu_seconds:.1f} CPU-seconds")
@@ -184,7 +184,7 @@ def _attempt(root: Path, name: str, recipe: Recipe, champion: Bundle, split: Spl
     started = time.process_time()
     trained = train(chosen, split, checkpoint_folder=None, seed=chosen.seed, parent=parent)
     cpu_seconds = time.process_time() - started
-    return _measured(_bundle(root, trained, chosen, split), chosen, split, champion, trained, cpu_seconds)
+    return _measured(bundle_of(root, trained, chosen, split), chosen, split, champion, trained, cpu_seconds)
 
 
 def _measured(
@@ -222,7 +222,8 @@ def new_targets(split: Split, known: Vocabulary) -> Queries:
     )
 
 
-def _bundle(root: Path, trained: Trained, recipe: Recipe, split: Split) -> Bundle:
+def bundle_of(root: Path, trained: Trained, recipe: Recipe, split: Split) -> Bundle:
+    """Write what was trained and read it as it would be served."""
     digest = write_bundle(
         root,
         scorer=trained.scorer,

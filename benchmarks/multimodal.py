@@ -14,7 +14,6 @@ their test targets are ranked among all items, and among the new items alone.
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -28,6 +27,7 @@ import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 
+from benchmarks.commit import commit_of_tree
 from benchmarks.table import Figure, report
 from recmodels.data.histories import Histories
 from recmodels.data.known import item_matrix
@@ -365,7 +365,7 @@ def judged_run(
     if base is not None:
         theirs = _columns(base)
         gains = _with_intervals({name: mine[name] - theirs[name] for name in mine})
-    return Run(label, kind, seed, recipe.digest, _commit(), epochs, seconds, figures, gains), found
+    return Run(label, kind, seed, recipe.digest, commit_of_tree(), epochs, seconds, figures, gains), found
 
 
 def _columns(found: Answers) -> dict[str, NDArray[np.float64]]:
@@ -412,13 +412,6 @@ def _tree(name: str) -> dict[str, Any]:
     split = {"kind": "time", "validation_from": VALIDATION_FROM, "test_from": TEST_FROM}
     model = {"name": name, "config": dict(SETTINGS[name])}
     return {"name": name, "model": model, "split": split} | ({"trainer": dict(TRAINER)} if name == "multimodal" else {})
-
-
-def _commit() -> str:
-    def git(*words: str) -> str:
-        return subprocess.run(["git", *words], capture_output=True, text=True, check=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 if __name__ == "__main__":

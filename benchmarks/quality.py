@@ -12,7 +12,6 @@ that the validation part chose, on training and validation part together.
 import argparse
 import json
 import os
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 
+from benchmarks.commit import commit_of_tree
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import Tables
 from recmodels.data.sources import SOURCES
@@ -174,7 +174,7 @@ def _judge(
         digest=about.recipe.digest,
         seed=about.recipe.seed,
         protocol=protocol,
-        commit=_commit(),
+        commit=commit_of_tree(),
         date=datetime.now(UTC).isoformat(timespec="minutes"),
         load=round(os.getloadavg()[0], 1),
         cpu_seconds=round(seconds, 1),
@@ -248,13 +248,6 @@ class _Spent:
         words = f"{self._name} epoch {one.epoch}: loss {one.loss:.4f}, validation {one.ndcg_at_10:.4f}"
         print(f"{words}, {self.seconds:.0f} CPU-s", file=sys.stderr, flush=True)
         self._file.write_text(str(self.seconds))
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
-
-    return git("rev-parse", "--short", "HEAD") + ("+" if git("status", "--porcelain", "--untracked-files=no") else "")
 
 
 if __name__ == "__main__":

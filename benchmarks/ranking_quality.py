@@ -27,7 +27,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from benchmarks import ranking_table
-from benchmarks.quality import _commit as commit_of
+from benchmarks.commit import commit_of_tree
 from benchmarks.ranking_data import DATA, read_parts
 from benchmarks.ranking_runs import Folder, chosen_trial
 from benchmarks.ranking_variants import VARIANTS, WATCH, Variant, each, network_of, restrict, settings_of, trainer_of
@@ -173,7 +173,7 @@ def _train(run: Run, part: str, trial: int, seed: int) -> None:
         curve=tuple((one.number, round(one.loss, 5), round(one.metric, 5)) for one in trained.curve),
         cpu_seconds=round(seconds, 1),
         load=round(os.getloadavg()[0], 1),
-        commit=commit_of(),
+        commit=commit_of_tree(),
         date=datetime.now(UTC).isoformat(timespec="minutes"),
     )
     folder.result.write_text(json.dumps(asdict(found), indent=1))

@@ -35,6 +35,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 
+from benchmarks.commit import commit_of_tree
 from benchmarks.curves import RESULTS, Curve, Point, best, is_over, keep, load
 from benchmarks.quality import read_tables
 from benchmarks.table import report
@@ -60,7 +61,7 @@ class _Asked:
             tables.interactions, tables.items, data=recipe.data, split=recipe.split, is_order_only=tables.is_order_only
         )
         self.split: Split = replace(split, validation=_some(split.validation, seed=recipe.seed))
-        self.commit = _commit()
+        self.commit = commit_of_tree(str(RESULTS.parent))
 
     def write(self, folder: Path) -> None:
         """Write what the peer reads."""
@@ -294,14 +295,6 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, json.loads(value)
     except json.JSONDecodeError:
         return name, value
-
-
-def _commit() -> str:
-    def git(*arguments: str) -> str:
-        return subprocess.run(("git", *arguments), capture_output=True, text=True, check=True).stdout.strip()
-
-    is_changed = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{RESULTS.parent}")
-    return git("rev-parse", "--short", "HEAD") + ("+" if is_changed else "")
 
 
 def _processor() -> str:

@@ -150,10 +150,8 @@ class HistoryStore:
         keys = _user_keys(rows[schema.USER_ID], secret=secret)
         written = 0
         for start, end in _user_chunks(keys):
-            records, users = (
-                _records(rows.slice(start, end - start), keys[start:end]),
-                np.unique(keys[start:end]).tolist(),
-            )
+            records = _records(rows.slice(start, end - start), keys[start:end])
+            users = np.unique(keys[start:end]).tolist()
             with self._database.begin() as connection:
                 if erased := self._tombstones.among(connection, users):
                     records = [record for record in records if record["user_key"] not in erased]

@@ -6,7 +6,7 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import UnknownNameError
-from recmodels.registry import Registry
+from recmodels.registry import Registry, explain_settings
 
 PartT = TypeVar("PartT")
 
@@ -41,12 +41,7 @@ class PartRegistry(Registry, Generic[PartT]):
         try:
             return config_class.model_validate(dict(values))
         except ValidationError as error:
-            known = ", ".join(config_class.model_fields) or "none"
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc'])) or 'config'}: {problem['msg']}, got {problem['input']!r}"
-                for problem in error.errors()
-            )
-            raise ValueError(f"{self.kind} {name!r}: {problems}. Known fields: {known}") from error
+            raise ValueError(explain_settings(self.kind, name, config_class, error)) from error
 
     def part(self, name: str) -> type[PartT]:
         """Return the class that the part called `name` defines.

@@ -5,8 +5,12 @@ import pkgutil
 from dataclasses import dataclass
 from difflib import get_close_matches
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 from recmodels.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel, ValidationError
 
 
 @dataclass(frozen=True)
@@ -53,3 +57,25 @@ class Registry:
         module = self.module(name)
         assert hasattr(module, self.attribute), f"{module.__name__} must define {self.attribute}"
         return getattr(module, self.attribute)
+
+
+def explain_settings(kind: str, name: str, config_class: type["BaseModel"], error: "ValidationError") -> str:
+    """Return what is wrong with the settings of a plug-in, field by field.
+
+    Args:
+        kind: What one plug-in is called.
+        name: Of the plug-in.
+        config_class: What its settings were validated as.
+        error: What came of that.
+    """
+    known = tuple(config_class.model_fields)
+    problems = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"]) or "config"
+        if problem["type"] == "extra_forbidden":
+            near = get_close_matches(place, known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            problems.append(f"field {place!r} is not known.{hint} Known: {', '.join(known) or 'none'}.")
+        else:
+            problems.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}.")
+    return f"{kind} {name!r}: " + " ".join(problems)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from recmodels.errors import UnknownNameError
-from recmodels.registry import Registry
+from recmodels.registry import Registry, explain_settings
 
 if TYPE_CHECKING:
     from recmodels.content._contract import TextEncoder
@@ -35,12 +35,7 @@ class ContentRegistry(Registry):
         try:
             return config_class.model_validate(values)
         except ValidationError as error:
-            known = ", ".join(config_class.model_fields)
-            problems = "; ".join(
-                f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}, got {problem['input']!r}"
-                for problem in error.errors()
-            )
-            raise ValueError(f"text encoder {name!r}: {problems}. Known fields: {known}") from error
+            raise ValueError(explain_settings(self.kind, name, config_class, error)) from error
 
     def build(self, name: str, values: dict[str, JsonValue]) -> "TextEncoder":
         """Return a new encoder that has seen no text yet."""

@@ -2,13 +2,12 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from recmodels.errors import EverfeedError, UnknownNameError
-from recmodels.registry import Registry
+from recmodels.registry import Registry, explain_settings
 
 if TYPE_CHECKING:
     from recmodels.models._contract import Model
@@ -47,7 +46,7 @@ class ModelRegistry(Registry):
         try:
             return config_class.model_validate(dict(values))
         except ValidationError as error:
-            raise ModelConfigError(_explain(name, config_class, error)) from error
+            raise ModelConfigError(explain_settings(self.kind, name, config_class, error)) from error
 
     def build(self, name: str, config: ModelConfig, vocabulary_size: int) -> "Model":
         """Return a new, untrained model.
@@ -62,20 +61,6 @@ class ModelRegistry(Registry):
         """
         build = cast("Callable[[ModelConfig, int], Model]", self.get(name))
         return build(config, vocabulary_size)
-
-
-def _explain(name: str, config_class: type[ModelConfig], error: ValidationError) -> str:
-    known = tuple(config_class.model_fields)
-    problems = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "config"
-        if problem["type"] == "extra_forbidden":
-            near = get_close_matches(place, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            problems.append(f"field {place!r} is not known.{hint} Known: {', '.join(known) or 'none'}.")
-        else:
-            problems.append(f"{place}: {problem['msg']}, got {problem['input']!r}.")
-    return f"model {name!r}: " + " ".join(problems)
 
 
 MODELS = ModelRegistry("recmodels.models", "Model", "model")

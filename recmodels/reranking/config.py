@@ -1,12 +1,12 @@
 """What a release re-ranks with: an ordered list of stages, each with the fields of its own `Config`."""
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, cast
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, ValidationInfo, field_validator
 
 from recmodels.errors import RecipeError, UnknownNameError
+from recmodels.registry import explain_settings
 from recmodels.reranking import STAGES
 from recmodels.reranking.contract import StageClass, StageConfig
 
@@ -96,18 +96,4 @@ def stage_config(name: str, values: Mapping[str, Any]) -> StageConfig:
     try:
         return config_class.model_validate(dict(values))
     except ValidationError as error:
-        raise StageError(_explain(name, config_class, error)) from error
-
-
-def _explain(name: str, config_class: type[StageConfig], error: ValidationError) -> str:
-    known = tuple(config_class.model_fields)
-    problems = []
-    for problem in error.errors():
-        place = ".".join(str(part) for part in problem["loc"]) or "config"
-        if problem["type"] == "extra_forbidden":
-            near = get_close_matches(place, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            problems.append(f"field {place!r} is not known.{hint} Known: {', '.join(known) or 'none'}.")
-        else:
-            problems.append(f"{place}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}.")
-    return f"re-ranking stage {name!r}: " + " ".join(problems)
+        raise StageError(explain_settings(STAGES.kind, name, config_class, error)) from error

@@ -83,7 +83,8 @@ def from_coarse(scorer: EncoderScorer, wish: Wish, queries: NDArray[np.float32])
         whole = np.clip(np.floor(bounds) - 1, HIDDEN + 1, -HIDDEN).astype(np.int32)
         candidates, is_crowded = at_least(coarse.scores, whole, most=most)
         scores = _scores(scorer, queries, candidates)
-    is_certain = ~is_crowded & (bounds < np.inf) & ~np.any(np.isnan(scores) | np.isposinf(scores), axis=1)
+    is_finite = np.all(np.isfinite(scores) | (candidates < 0), axis=1)
+    is_certain = ~is_crowded & (bounds < np.inf) & is_finite
     words = "Coarse scores of every item that may be shown gave the ones to score in full."
     return _chosen(wish.k, np.maximum(candidates, PADDING), scores, is_certain, words=words)
 
