@@ -72,6 +72,7 @@ class Judge:
         assert model is not None, "a bundle is read with its second stage"
         self.pool = release.pool
         self._utility, self._scorer = release.utility, model.scorer
+        self.retrieval = release.utility.retrieval
         new = newcomers is not None and len(newcomers) > 0
         state = model.state.with_items(newcomers.items) if newcomers is not None and new else model.state
         self._features = RequestFeatures(state)

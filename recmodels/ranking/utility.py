@@ -37,6 +37,10 @@ class Utility(BaseModel):
     """Worth of watching forever."""
     watch_half_seconds: float = Field(30.0, gt=0)
     """Expected seconds that are worth half of that."""
+    retrieval: float = Field(0.0, ge=0)
+    """What the candidate that retrieval scores highest gains in the order on the one that it scores lowest, the others
+    in proportion. Retrieval saw other sides of the same people, so that both together may know more than either; it is
+    no worth of feedback, and what a list tells of an item stays the sum above."""
 
     @model_validator(mode="after")
     def _check_weights(self) -> Self:

@@ -22,7 +22,7 @@ class Reranked:
 
     Attributes:
         columns: (n,) int32 of the catalogue, the first to show first.
-        scores: (n,) the model's score of each.
+        scores: (n,) the model's score of each, its utility where a second stage ranked.
         propensities: (n,) probability of each at its place; 1 where nothing is drawn.
     """
 
@@ -82,7 +82,7 @@ class Chain:
         draft = self._drafts(safe, k)[-1]
         given = draft.propensities
         propensities = np.ones(len(draft.order)) if given is None else given
-        return Reranked(safe.columns[draft.order], safe.scores[draft.order], propensities)
+        return Reranked(safe.columns[draft.order], safe.told[draft.order], propensities)
 
     def effects(self, pool: Pool, *, k: int) -> tuple[Effect, ...]:
         """Return what each stage does to a pool; the arguments are those of `rerank`."""

@@ -45,6 +45,7 @@ class Pool:
         history: Columns of the user's items, oldest first; unknown ones have no facts.
         seed: Of what is drawn for this list.
         deficits: (C,) how far each candidate's creator is from its share, 0 to 1; None where nobody counts.
+        utilities: (C,) what a list tells of each instead of its score; None where no second stage ranked.
     """
 
     columns: NDArray[np.int32]
@@ -57,6 +58,7 @@ class Pool:
     history: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
     seed: int = 0
     deficits: NDArray[np.float64] | None = None
+    utilities: NDArray[np.float32] | None = None
 
     def __len__(self) -> int:
         return len(self.columns)
@@ -73,6 +75,11 @@ class Pool:
         width = float(retrieved.max()) - lowest if len(retrieved) else 0.0
         return (scores - lowest) / width if width > 0 else np.where(scores >= lowest, 1.0, 0.0)
 
+    @property
+    def told(self) -> NDArray[np.float32]:
+        """(C,) what a list tells of each."""
+        return self.scores if self.utilities is None else self.utilities
+
     @cached_property
     def similarity(self) -> NDArray[np.float32]:
         """(R, R) between the candidates that were retrieved, 1 on the diagonal: see `Facts.similarity`."""
@@ -86,17 +93,24 @@ class Pool:
         """Return the pool of some of its candidates."""
         return self._take(np.flatnonzero(is_kept), num_retrieved=int(is_kept[: self.num_retrieved].sum()))
 
-    def rescored(self, scores: NDArray[np.float32], *, most: int) -> "Pool":
-        """Return the pool with other scores: what was retrieved by these, ties in their order, and the reserve.
+    def rescored(self, utilities: NDArray[np.float32], *, most: int, retrieval: float = 0.0) -> "Pool":
+        """Return the pool as a second stage orders what was retrieved, ties as before, and the reserve.
 
         Args:
-            scores: (C,); a candidate whose score is not finite goes.
+            utilities: (C,); a candidate whose utility is not finite goes.
             most: Of those retrieved, the best so many stay.
+            retrieval: What the first by retrieval's score gains on the last, in units of utility; `utilities` stay what
+                a list tells.
         """
+        scores = utilities
+        if retrieval:
+            scores = utilities + (retrieval * self.relevance.clip(0.0, 1.0)).astype(np.float32)
         known = np.flatnonzero(np.isfinite(scores))
         retrieved, reserve = known[known < self.num_retrieved], known[known >= self.num_retrieved]
         best = retrieved[np.argsort(-scores[retrieved], kind="stable")][:most]
-        return replace(self, scores=scores)._take(np.concatenate([best, reserve]), num_retrieved=len(best))
+        return replace(self, scores=scores, utilities=utilities)._take(
+            np.concatenate([best, reserve]), num_retrieved=len(best)
+        )
 
     def _take(self, positions: NDArray[np.intp], *, num_retrieved: int) -> "Pool":
         return replace(
@@ -107,6 +121,7 @@ class Pool:
             labels=self.labels[positions],
             is_on_shelf=self.is_on_shelf[positions],
             deficits=None if self.deficits is None else self.deficits[positions],
+            utilities=None if self.utilities is None else self.utilities[positions],
         )
 
     def settled(self, draft: Draft) -> Draft:

@@ -94,9 +94,12 @@ class Reranker:
         if self.judge is None:
             return [*pools], [False] * len(pools)
         judged = self.judge.judge([pool.columns for pool in pools], wish.histories, moments)
-        most = max(wish.k, self.chain.pool)
+        most, retrieval = max(wish.k, self.chain.pool), self.judge.retrieval
         return (
-            [pool.rescored(one.utilities, most=most) for pool, one in zip(pools, judged, strict=True)],
+            [
+                pool.rescored(one.utilities, most=most, retrieval=retrieval)
+                for pool, one in zip(pools, judged, strict=True)
+            ],
             [not one.is_finite.all() for one in judged],
         )
 

@@ -197,11 +197,26 @@ def test_another_utility_is_another_release_with_other_lists(root, digest, ranke
     assert seconds == sorted(seconds, reverse=True)
 
 
+def test_retrieval_has_a_say_in_the_order_and_none_in_what_a_list_tells(root, digest, ranker):
+    ask = an_ask(3)
+    plain = replace(ranker.bundle, manifest=ranker.bundle.manifest.model_copy(update={"ranking": None}), ranking=None)
+    by_retrieval = Ranker(plain).recommend_many([ask])[0].item_ids
+    worth = ranker.bundle.manifest.ranking.utility
+    heeded = Ranker(load_bundle(root, with_utility(root, digest, worth.model_copy(update={"retrieval": 1000.0}))))
+    slate = heeded.recommend_many([ask])[0]
+    assert slate.item_ids == by_retrieval != ranker.recommend_many([ask])[0].item_ids
+    told = heeded.explain(ask)
+    assert [one.utility for one in told.predictions] == pytest.approx(slate.scores, rel=1e-5)
+    assert max(slate.scores) < 10
+
+
 def test_a_utility_is_refused_when_there_is_nothing_to_weigh(root):
     with pytest.raises(BundleError, match="has no second stage"):
         with_utility(root, save_bundle(root, static(1, 2, 3)), Utility())
     with pytest.raises(ValueError, match="every weight of the utility is 0"):
         Utility(clicked=0.0)
+    with pytest.raises(ValueError, match="every weight of the utility is 0"):
+        Utility(clicked=0.0, retrieval=1.0)
 
 
 def test_a_bundle_has_a_second_stage_exactly_where_its_recipe_asks_for_one(tmp_path):
