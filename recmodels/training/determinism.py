@@ -63,5 +63,8 @@ def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str, par
         digest.update(edges.tobytes())
     if data.is_target is not None:
         digest.update(np.packbits(data.is_target).tobytes())
-    digest.update("\n".join(data.vocabulary.ids.tolist()).encode())
+    ids = data.vocabulary.ids
+    for start in range(0, len(ids), _ROWS_AT_ONCE):  # a text of all of a large catalogue would outweigh a batch
+        text = "\n".join(ids[start : start + _ROWS_AT_ONCE].tolist())
+        digest.update(f"\n{text}".encode() if start else text.encode())
     return digest.hexdigest()
