@@ -17,6 +17,8 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+import infra.access
+import infra.audit_log
 import infra.erasures
 import infra.events
 import infra.histories
