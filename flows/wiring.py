@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from infra.audit_log import AuditLog
 from infra.database import Database, open_database
 from infra.erasures import ErasureStore
 from infra.events import EventStore
@@ -13,6 +14,7 @@ from infra.outbox import Outbox
 from infra.releases import ReleaseStore
 from infra.retrains import RetrainStore
 from infra.rollout_covariates import CovariateStore
+from infra.rollout_decisions import Decisions
 from infra.rollouts import RolloutStore
 from infra.segments import SegmentStore
 from infra.settings import Settings
@@ -46,6 +48,16 @@ class Platform:
     def rollouts(self) -> RolloutStore:
         """Who serves."""
         return RolloutStore(self.database)
+
+    @cached_property
+    def audit_log(self) -> AuditLog:
+        """Who changed what."""
+        return AuditLog(self.database)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What people decide about rollouts."""
+        return Decisions(self.rollouts, self.audit_log)
 
     @cached_property
     def segments(self) -> SegmentStore:

@@ -139,22 +139,35 @@ def test_a_person_promotes_with_a_reason_and_a_name(everfeed: Terminal, platform
     rollout = _start(platform)
     platform.rollouts.record_verdict(rollout.rollout_id, _verdict("undecided"), fencing=rollout.fencing)
     ended = everfeed("canary", "promote", "--reason", "seen enough", "--yes", "--json")
-    assert (ended.code, ended.document) == (0, {"rollout": "ease-1", "champion": 2})
+    said = {"rollout": "ease-1", "champion": 2, "is_undone": False, "words": "Version 2 is champion."}
+    assert (ended.code, ended.document) == (0, said)
     assert "Continue by rule undecided" in ended.err
     champion = platform.rollouts.champion()
     assert champion is not None
     assert (champion.version, champion.by, champion.reason) == (2, getpass.getuser(), "seen enough")
+    (kept,) = everfeed("audit-log", "--json").document
+    assert (kept["actor"], kept["action"], kept["subject"]) == (f"cli:{getpass.getuser()}", "canary promote", "ease-1")
 
 
 def test_abort_beats_a_promotion_that_was_just_made(everfeed: Terminal, platform: Platform) -> None:
-    _start(platform)
-    everfeed("canary", "promote", "--reason", "in a hurry", "--yes")
+    rollout = _start(platform)
+    signed = {"now": datetime.now(UTC), "by": "ana", "reason": "in a hurry"}
+    platform.rollouts.promote(rollout.rollout_id, fencing=rollout.fencing, **signed)
+    undone = everfeed("canary", "abort", "--reason", "too much of a hurry", "--yes", "--json")
+    assert (undone.code, undone.document["champion"]) == (0, 1)
+    assert "ana had promoted it at" in undone.err
+    assert [champion.version for champion in platform.rollouts.history()] == [1, 2, 1]
+
+
+def test_an_older_promotion_is_aborted_by_its_id_alone(everfeed: Terminal, platform: Platform) -> None:
+    rollout = _start(platform)
+    signed = {"now": datetime.now(UTC) - timedelta(minutes=2), "by": "ana", "reason": "seen enough"}
+    platform.rollouts.promote(rollout.rollout_id, fencing=rollout.fencing, **signed)
     nothing = everfeed("canary", "abort", "--reason", "too much of a hurry", "--yes")
     assert nothing.code == 2
     assert "`everfeed canary abort ease-1` undoes the newest promotion" in nothing.err
     undone = everfeed("canary", "abort", "ease-1", "--reason", "too much of a hurry", "--yes", "--json")
-    assert (undone.code, undone.document) == (0, {"rollout": "ease-1", "champion": 1})
-    assert [champion.version for champion in platform.rollouts.history()] == [1, 2, 1]
+    assert (undone.code, undone.document["champion"]) == (0, 1)
 
 
 @pytest.mark.parametrize("typed", ["n\n", ""])
