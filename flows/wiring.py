@@ -24,7 +24,10 @@ from infra.takedowns import TakedownStore
 from infra.tracking import Tracker
 
 MODEL_NAME = "everfeed"
-"""Name of the registered model whose versions are rolled out."""
+"""Name of the registered model whose versions are rolled out; a tenant's has the tenant's name before it."""
+
+EXPERIMENT = "everfeed"
+"""Name of the experiment that the runs are in; the same."""
 
 
 @dataclass(frozen=True)
@@ -112,18 +115,20 @@ class Platform:
     @cached_property
     def tracker(self) -> Tracker:
         """MLflow runs."""
-        return Tracker(self.settings.mlflow, artifacts=self.settings.artifacts)
+        return Tracker(
+            self.settings.mlflow, artifacts=self.settings.artifacts, experiment=self.settings.named(EXPERIMENT)
+        )
 
     @cached_property
     def studies(self) -> StudyStore:
         """Searches for hyper-parameters."""
         self.settings.root.mkdir(parents=True, exist_ok=True)
-        return StudyStore(self.settings.studies)
+        return StudyStore(self.settings.studies, prefix=self.settings.named(""))
 
     @cached_property
     def registry(self) -> ModelRegistry:
         """MLflow model versions."""
-        return ModelRegistry(self.settings.mlflow, MODEL_NAME)
+        return ModelRegistry(self.settings.mlflow, self.settings.named(MODEL_NAME))
 
 
 @cache

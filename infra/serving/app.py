@@ -23,7 +23,7 @@ from infra.serving.eventlog import EventLog
 from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway, utc_now
 from infra.serving.keyring import Keyring
-from infra.serving.limits import RateLimiter
+from infra.serving.limits import Limits, RateLimiter
 from infra.serving.security import HeaderCheck, allowed_hosts
 from infra.serving.slots import Garage
 from infra.serving.warmup import RecordedHistories
@@ -41,7 +41,7 @@ def create_app(
     token: str,
     user_secret: bytes,
     host: str = "127.0.0.1",
-    limiter: RateLimiter | None = None,
+    limiter: RateLimiter | Limits | None = None,
     shared: SharedFigures | None = None,
     safety: SafetyPolicy | None = None,
     clock: Callable[[], datetime] = utc_now,

@@ -2,6 +2,7 @@
 
 import getpass
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from infra.rollouts import ModelReference, Plan, RecordedVerdict, Rollout
 from infra.settings import Settings
 from monitoring.canary import ShadowConfig
 from recmodels.assignment import Arm
-from tests.flows.commands import Terminal, choose_free_ports
+from tests.flows.commands import Terminal, choose_free_ports, in_a_process
 from tests.flows.rolling import CHALLENGER, CHAMPION, CONFIG, traffic, unseen
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -325,3 +326,31 @@ def test_every_command_has_help_and_takes_json(everfeed: Terminal, command: str)
     ended = everfeed("canary", command, "--help")
     assert ended.code == 0
     assert "--json" in ended.out
+
+
+@pytest.mark.slow
+def test_abort_wins_and_both_are_told_when_two_processes_decide_at_once(settings: Settings, platform: Platform) -> None:
+    for number in range(2):
+        name = f"round-{number}"
+        _start(platform, name=name)
+        typed = [("canary", verb, name, "--reason", f"to {verb}", "--yes") for verb in ("abort", "promote")]
+        if number:
+            typed.reverse()
+        with ThreadPoolExecutor(2) as pool:
+            ended = list(pool.map(lambda words: in_a_process(settings, words), typed))
+        (aborted,) = (one for one, words in zip(ended, typed, strict=True) if "abort" in words)
+        (promoted,) = (one for one, words in zip(ended, typed, strict=True) if "promote" in words)
+        assert platform.rollouts.rollout(name).state == "rolled_back"
+        assert aborted.code == 0
+        said = " ".join(promoted.err.split())
+        if promoted.code == 3:
+            assert "aborted at the same moment (to abort)" in said
+            assert "had promoted it at" in " ".join(aborted.err.split())
+        else:
+            assert promoted.code == 2
+            assert "to rolled_back at" in said or "it is rolled_back" in said
+        kept = {(one.action, one.outcome) for one in platform.audit_log.recent() if one.subject == name}
+        assert {("canary abort", "done"), ("canary promote", "refused")} <= kept
+    champion = platform.rollouts.champion()
+    assert champion is not None
+    assert champion.version == 1

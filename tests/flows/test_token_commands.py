@@ -107,3 +107,20 @@ def test_a_deed_fails_as_it_did_when_the_database_takes_no_record(
     with pytest.raises(StoreError, match="the reason"), audited(settings, "gc"):
         raise StoreError("the reason")
     assert "the audit log has no record of this 'gc'" in caplog.text
+
+
+def test_a_tenant_has_tokens_and_records_of_its_own_and_must_be_named(
+    everfeed: Terminal, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERFEED_TENANT", "a")
+    made = everfeed("tokens", "add", "ana", "--role", "operator", "--json").document
+    monkeypatch.setenv("EVERFEED_TENANT", "b")
+    assert everfeed("tokens", "list", "--json").document == everfeed("audit-log", "--json").document == []
+    assert _caller(Settings(), made["token"]) is None
+
+    monkeypatch.delenv("EVERFEED_TENANT")
+    forgotten = everfeed("tokens", "list")
+    assert (forgotten.code, forgotten.out) == (2, "")
+    assert "is shared by tenants (a, b), and none is named. Set EVERFEED_TENANT" in forgotten.err
+    monkeypatch.setenv("EVERFEED_TENANT", "../b")
+    assert "EVERFEED_TENANT='../b': '../b' is no name of a tenant" in everfeed("tokens", "list").err
