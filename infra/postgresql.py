@@ -61,7 +61,8 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "3D000": ("does not exist on that server", "Make it with `createdb`, or correct EVERFEED_DATABASE_URL."),
     "42501": (
         "does not let this user do that",
-        "Give the user of EVERFEED_DATABASE_URL the schema: GRANT ALL ON SCHEMA public TO ...",
+        "Give the user of EVERFEED_DATABASE_URL the schema: GRANT ALL ON SCHEMA public TO ...; a tenant's is made"
+        " with CREATE SCHEMA tenant_... AUTHORIZATION ..., or by a user who may: GRANT CREATE ON DATABASE ... TO ...",
     ),
     "53300": (
         "has no connection left",

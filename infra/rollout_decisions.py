@@ -46,10 +46,10 @@ class Decisions:
 
     Args:
         rollouts: Where they are carried out.
-        log: Where they are recorded.
+        log: Where they are recorded; None where the caller records every outcome and the words of it.
     """
 
-    def __init__(self, rollouts: RolloutStore, log: AuditLog) -> None:
+    def __init__(self, rollouts: RolloutStore, log: AuditLog | None) -> None:
         self._rollouts = rollouts
         self._log = log
 
@@ -142,7 +142,8 @@ class Decisions:
         return Decision(self._rollouts.rollout(rollout_id), self._champion(), words, is_undone)
 
     def _record(self, actor: str, action: str, rollout_id: str, outcome: str, words: str, now: datetime) -> None:
-        self._log.append(actor=actor, action=action, subject=rollout_id, outcome=outcome, words=words, now=now)
+        if self._log is not None:
+            self._log.append(actor=actor, action=action, subject=rollout_id, outcome=outcome, words=words, now=now)
 
 
 def _name(actor: str) -> str:

@@ -29,6 +29,7 @@ from infra.settings import Settings
 from infra.takedowns import TakedownStore
 from infra.tracking import Tracker
 from recmodels.data.schema import INTERACTIONS, ITEMS
+from recmodels.errors import StoreError
 from tests.infra.gateway_home import serve
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -245,3 +246,31 @@ def _digests(tenant: Tenant) -> dict[str, str]:
         for path in files
         if not path.name.endswith("-shm")
     }
+
+
+@pytest.mark.slow
+def test_a_role_of_its_own_cannot_reach_another_schema_even_by_name(fresh_postgresql: str, tmp_path: Path) -> None:
+    b = Settings(home=tmp_path / "home", tenant="b", database_url=fresh_postgresql)
+    open_database(b.database).close()
+    admin = make_url(fresh_postgresql)
+    engine = create_engine(admin.set(drivername="postgresql+pg8000"))
+    own = admin.set(username="only_a", password="hush").render_as_string(hide_password=False)
+    a = Settings(home=tmp_path / "home", tenant="a", database_url=own)
+    try:
+        with engine.begin() as connection:
+            connection.execute(text("CREATE ROLE only_a LOGIN PASSWORD 'hush'"))
+        with pytest.raises(StoreError, match=r"CREATE SCHEMA tenant_\.\.\. AUTHORIZATION") as refused:
+            open_database(a.database)
+        assert "hush" not in str(refused.value)
+        with engine.begin() as connection:
+            connection.execute(text("CREATE SCHEMA tenant_a AUTHORIZATION only_a"))
+        database = open_database(a.database)
+        Tenant(a, database).live("a")
+        with pytest.raises(StoreError, match="does not let this user do that"), database.read() as reading:
+            reading.execute(text("SELECT * FROM tenant_b.takedowns"))
+        database.close()
+    finally:
+        with engine.begin() as connection:
+            connection.execute(text("DROP OWNED BY only_a CASCADE"))
+            connection.execute(text("DROP ROLE only_a"))
+        engine.dispose()
