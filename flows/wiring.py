@@ -40,7 +40,7 @@ class Platform:
     @cached_property
     def lake(self) -> Lake:
         """The Delta tables."""
-        return Lake(self.settings.lake)
+        return Lake(self.settings.lake_place)
 
     @cached_property
     def rollouts(self) -> RolloutStore:
@@ -100,7 +100,9 @@ class Platform:
     @cached_property
     def tracker(self) -> Tracker:
         """MLflow runs."""
-        return Tracker(self.settings.mlflow, artifacts=self.settings.artifacts)
+        settings = self.settings
+        place = settings.artifacts_place if settings.artifacts_url else settings.artifacts
+        return Tracker(settings.mlflow, artifacts=place, store=settings.object_store)
 
     @cached_property
     def studies(self) -> StudyStore:

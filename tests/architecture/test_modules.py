@@ -23,9 +23,10 @@ PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "mars
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
 ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
+    "infra/settings.py": "reads the variables that AWS libraries know, and which folder secrets are read from",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
-"""Modules that touch the environment beside infra/settings.py, and why."""
+"""Modules that touch the environment by name, and why."""
 FOREIGN = re.compile(r"/root/|/home/[a-z]+/|/Users/|index-url")
 
 
