@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     prefect_port: int = Field(8702, ge=0, le=65535)
     mlflow_port: int = Field(8703, ge=0, le=65535)
     evidently_port: int = Field(8704, ge=0, le=65535)
+    gateway_address: str = ""
+    """URL that the gateway is asked at, where it is on another machine; empty means this one, at its port."""
+    prefect_address: str = ""
+    """URL of a Prefect server on another machine; empty means this one, at its port."""
+    mlflow_address: str = ""
+    """URL of the MLflow UI on another machine; empty means this one, at its port."""
     evidently: bool = True
     """`everfeed up` serves the UI of the drift reports, which takes about 330 MB; the reports are drawn without it."""
     database_url: str = Field("", repr=False)
@@ -227,7 +233,7 @@ class Settings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         """Address of the gateway."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return self.gateway_address.rstrip("/") or f"http://{self.host}:{self.gateway_port}"
 
     @property
     def console_url(self) -> str:
@@ -237,12 +243,12 @@ class Settings(BaseSettings):
     @property
     def prefect_url(self) -> str:
         """Address of the Prefect UI."""
-        return f"http://{self.host}:{self.prefect_port}"
+        return self.prefect_address.rstrip("/") or f"http://{self.host}:{self.prefect_port}"
 
     @property
     def mlflow_ui_url(self) -> str:
         """Address of the MLflow UI."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address.rstrip("/") or f"http://{self.host}:{self.mlflow_port}"
 
     @property
     def evidently_url(self) -> str:
