@@ -14,7 +14,7 @@ from recmodels.errors import StoreError
 
 def test_everything_lives_in_one_home(tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home")
-    assert settings.database == f"sqlite:///{tmp_path}/var/lib/everfeed.db"
+    assert settings.database == f"sqlite:///{tmp_path}/home/everfeed.db"
     assert settings.mlflow == f"sqlite:///{tmp_path}/home/mlflow.db"
     assert settings.lake == f"{tmp_path}/home/lake"
     for folder in (settings.artifacts, settings.bundles, settings.runs, settings.reports, settings.logs):
