@@ -85,7 +85,10 @@ def read_and_write(start: datetime | None, end: datetime | None, config: Config)
     with home.lake.reading():
         versions = {name: home.lake.version(name) for name in _TABLES}
         files = {name: home.lake.file_uris(name) for name, version in versions.items() if version is not None}
-        with opened(files, start=start, end=end, is_order_only=held.is_order_only, config=config) as scope:
+        place = home.lake.place
+        with opened(
+            files, start=start, end=end, is_order_only=held.is_order_only, config=config, attach=place.attach
+        ) as scope:
             analyses = analyse_all(scope)
     facts = Facts(
         name=held.name,

@@ -30,8 +30,15 @@ def notes_of(home: Platform, person: Person) -> tuple[str, ...]:
         notes.append(
             "Evaluations among the artifacts of a remote MLflow server hold values by user id: remove them there."
         )
-    if "://" in home.settings.lake:
-        notes.append("The lake is in an object store: versioned buckets keep deleted files as their rules say.")
+    if home.lake.place.is_remote:
+        notes.append(
+            "The lake is in an object store: versioned buckets keep deleted files as their rules say, and rows of a"
+            " writer that crashed within the last hour go with the next erasure or `everfeed gc`."
+        )
+    if home.settings.artifacts_url:
+        notes.append(
+            "Evaluations among MLflow's artifacts in an object store hold values by user id: remove them there."
+        )
     return tuple(notes)
 
 

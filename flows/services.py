@@ -146,7 +146,7 @@ def _mlflow(settings: Settings) -> Service:
         "mlflow",
         "server",
         "--artifacts-destination",
-        settings.artifacts.as_uri(),
+        settings.artifacts_place,
         *_listen(settings.host, settings.mlflow_port),
         "--workers",
         "1",

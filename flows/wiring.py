@@ -45,7 +45,7 @@ class Platform:
     @cached_property
     def lake(self) -> Lake:
         """The Delta tables."""
-        return Lake(self.settings.lake)
+        return Lake(self.settings.lake_place)
 
     @cached_property
     def rollouts(self) -> RolloutStore:
@@ -115,8 +115,10 @@ class Platform:
     @cached_property
     def tracker(self) -> Tracker:
         """MLflow runs."""
+        settings = self.settings
+        place = settings.artifacts_place if settings.artifacts_url else settings.artifacts
         return Tracker(
-            self.settings.mlflow, artifacts=self.settings.artifacts, experiment=self.settings.named(EXPERIMENT)
+            settings.mlflow, artifacts=place, experiment=settings.named(EXPERIMENT), store=settings.object_store
         )
 
     @cached_property

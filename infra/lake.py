@@ -6,31 +6,18 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Final
-from urllib.parse import unquote
 
 import pyarrow as pa
-import pyarrow.compute as pc
-from deltalake import CommitProperties, DeltaTable, Transaction, write_deltalake
+from deltalake import CommitProperties, Transaction
 
 from infra.lake_erasure import Erasure, count, erase, first_moment, forget_older_versions, targets_of
-from infra.lake_layout import (
-    TIME_COLUMNS,
-    conform,
-    order_of,
-    partition_of,
-    partition_range,
-    table_schema,
-    with_partition,
-)
-from infra.lake_tables import DeltaTables, configuration_of, explained
+from infra.lake_layout import TIME_COLUMNS, conform, partition_of, partition_range, with_partition
+from infra.lake_place import LakePlace, StoredFile
+from infra.lake_queries import count_days, refuse_outside, select_rows, time_column
+from infra.lake_tables import DeltaTables, explained
 from infra.locks import exclusive, shared
-from recmodels.data import schema
-from recmodels.errors import DataError, StoreError
 
 __all__ = ["Erasure", "Lake", "TableVersion"]
-
-_ODD_CHARACTERS: Final = frozenset("[]%")
 
 
 @dataclass(frozen=True)
@@ -51,25 +38,18 @@ class TableVersion:
 
 
 class Lake:
-    """The tables of one folder.
+    """The tables of one place.
 
     Args:
-        path: Folder of the tables, or a URL of an object store. Erasures wait for readers in a folder only.
+        place: Where they are; a text is a folder, or a URL whose store the AWS variables tell of.
 
     Raises:
-        StoreError: The folder's name has a character that Delta does not take.
+        StoreError: The place's name has a character that Delta does not take.
     """
 
-    def __init__(self, path: str) -> None:
-        is_local = "://" not in path
-        root = str(Path(path).expanduser().resolve()) if is_local else path.rstrip("/")
-        if is_local and (odd := sorted(_ODD_CHARACTERS.intersection(root))):
-            raise StoreError(
-                f"the lake's folder {root!r} has {' '.join(odd)} in its name, which Delta does not take."
-                " Choose another with EVERFEED_HOME or EVERFEED_LAKE_PATH."
-            )
-        self._tables = DeltaTables(root)
-        self._lock = Path(root) / ".lock" if is_local else None
+    def __init__(self, place: str | LakePlace) -> None:
+        self.place = LakePlace.of(place) if isinstance(place, str) else place
+        self._tables = DeltaTables(self.place)
 
     def write_window(self, table_name: str, frame: pa.Table, *, start: datetime, end: datetime) -> int:
         """Replace the rows with ``start <= time < end`` by `frame`, in one commit; an empty frame clears the window.
@@ -87,9 +67,9 @@ class Lake:
             DataError: The frame is not in the schema, or has rows outside the window.
             StoreError: The table is damaged.
         """
-        column = _time_column(table_name)
+        column = time_column(table_name)
         frame = conform(frame, table_name)
-        _refuse_outside(frame, column=column, start=start, end=end, table_name=table_name)
+        refuse_outside(frame, column=column, start=start, end=end, table_name=table_name)
 
         def write() -> None:
             partition = self._partition(table_name) or partition_of(frame, column)
@@ -116,13 +96,12 @@ class Lake:
 
         def write() -> None:
             partition = None if column is None else self._partition(table_name) or partition_of(frame, column)
-            write_deltalake(
-                self._tables.uri(table_name),
+            self._tables.write(
+                table_name,
                 frame if column is None or partition is None else with_partition(frame, column, partition),
                 mode="overwrite",
                 schema_mode="overwrite",
                 partition_by=None if partition is None else [partition],
-                configuration=configuration_of(table_name),
             )
 
         return self._commit(table_name, write)
@@ -142,7 +121,7 @@ class Lake:
             DataError: The frame is not in the schema.
             StoreError: The table is damaged.
         """
-        column = _time_column(table_name)
+        column = time_column(table_name)
         frame = conform(frame, table_name)
 
         def write() -> None:
@@ -150,13 +129,12 @@ class Lake:
             if key and table is not None and table.transaction_version(key) is not None:
                 return
             partition = self._partition(table_name) or partition_of(frame, column)
-            write_deltalake(
-                self._tables.uri(table_name),
+            self._tables.write(
+                table_name,
                 with_partition(frame, column, partition),
                 mode="append",
                 schema_mode="merge",  # a table that an older Everfeed made lacks the contract's newer columns
                 partition_by=[partition],
-                configuration=configuration_of(table_name),
                 commit_properties=CommitProperties(app_transactions=[Transaction(key, 1)]) if key else None,
             )
 
@@ -187,19 +165,9 @@ class Lake:
             DataError: A column does not exist.
         """
         with self.reading():
-            table = self._tables.open(table_name, version=version)
-            target = _target_schema(table, table_name, columns=columns)
-            files = self._tables.files(table, table_name, start=start, end=end)
-            if not files:
-                return target.empty_table()
-            condition, moments = _condition(table_name, start=start, end=end)
-            if share < 1:
-                condition += f" AND {_of_users(table_name, share)}"
-            names = ", ".join(f'"{name}"' for name in target.names)
-            order = ", ".join(f'"{name}"' for name in order_of(table_name))
-            whole = f"(SELECT * FROM files UNION ALL BY NAME {_no_rows(table_name)})"  # noqa: S608 - likewise
-            query = f"SELECT {names} FROM {whole} WHERE {condition} ORDER BY {order}"  # noqa: S608 - the contract's names
-            return self._tables.query(table_name, query, files=files, parameters=moments).cast(target)
+            return select_rows(
+                self._tables, table_name, start=start, end=end, version=version, columns=columns, share=share
+            )
 
     def daily_counts(self, table_name: str, *, version: int | None = None) -> dict[date, int]:
         """Return the number of rows of each UTC day that has any.
@@ -207,14 +175,8 @@ class Lake:
         Raises:
             StoreError: The table or version does not exist or is damaged.
         """
-        column = _time_column(table_name)
         with self.reading():
-            files = self._tables.files(self._tables.open(table_name, version=version), table_name)
-            if not files:
-                return {}
-            query = f'SELECT "{column}"::DATE AS day, count(*) AS rows FROM files GROUP BY day ORDER BY day'  # noqa: S608
-            counts = self._tables.query(table_name, query, files=files)
-            return dict(zip(counts["day"].to_pylist(), counts["rows"].to_pylist(), strict=True))
+            return count_days(self._tables, table_name, version=version)
 
     def version(self, table_name: str) -> int | None:
         """Return the newest version of a table, or None if it does not exist.
@@ -233,7 +195,7 @@ class Lake:
         """
         first = self._tables.first_readable(table_name)
         table = self._tables.open(table_name)
-        with explained(self._tables.uri(table_name)):
+        with self._tables.explained(table_name):
             history = table.history()
         return [
             TableVersion(
@@ -254,14 +216,21 @@ class Lake:
         return self._tables.files(self._tables.open(table_name, version=version), table_name)
 
     def table_names(self) -> list[str]:
-        """Return the tables of the folder, sorted."""
-        return sorted(path.parent.name for path in Path(self._tables.root).glob("*/_delta_log"))
+        """Return the tables, sorted.
 
-    def expired_files(self, table_name: str, *, history: timedelta, keep_versions: Collection[int] = ()) -> list[Path]:
+        Raises:
+            StoreError: The object store cannot be used.
+        """
+        with explained(self.place.root, self.place):
+            return self.place.table_names()
+
+    def expired_files(
+        self, table_name: str, *, history: timedelta, keep_versions: Collection[int] = ()
+    ) -> list[StoredFile]:
         """Return the files of a table that are in no version of the last `history`, nor in one of `keep_versions`.
 
         Args:
-            table_name: A table of a folder of this machine.
+            table_name: A table.
             history: How long a version can be read.
             keep_versions: Versions that stay readable, however old; those that an erasure took away are passed over.
 
@@ -271,11 +240,19 @@ class Lake:
         table = self._tables.open(table_name)
         first = self._tables.first_readable(table_name)
         kept = sorted({version for version in keep_versions if first <= version <= table.version()} | {table.version()})
-        hours = math.ceil(history / timedelta(hours=1))
-        with explained(self._tables.uri(table_name)):
+        hours = math.ceil(max(history, self.place.grace) / timedelta(hours=1))
+        with self._tables.explained(table_name):
             found = table.vacuum(hours, enforce_retention_duration=False, full=True, keep_versions=kept)
-        paths = {Path(self._tables.uri(table_name)) / unquote(path) for path in found}
-        return sorted(path for path in paths if path.is_file())
+            return sorted(self.place.stored(table_name, sorted(set(found))), key=lambda file: file.uri)
+
+    def delete_file(self, uri: str) -> None:
+        """Delete a file that `expired_files` named.
+
+        Raises:
+            StoreError: The object store refuses.
+        """
+        with explained(uri, self.place):
+            self.place.delete(uri)
 
     def alone(self) -> AbstractContextManager[None]:
         """Wait until nobody reads or writes, and hold off all others: for who deletes files."""
@@ -336,7 +313,7 @@ class Lake:
         return version >= self._tables.first_readable(table_name)
 
     def _held(self, lock: Callable[[Path], AbstractContextManager[None]]) -> AbstractContextManager[None]:
-        return nullcontext() if self._lock is None else lock(self._lock)
+        return nullcontext() if self.place.lock is None else lock(self.place.lock)
 
     def _commit(self, table_name: str, write: Callable[[], None]) -> int:
         with self.reading():  # an erasure deletes files that no version lists yet, so writers hold it off too
@@ -345,61 +322,3 @@ class Lake:
     def _partition(self, table_name: str) -> str | None:
         table = self._tables.find(table_name)
         return None if table is None else str(table.metadata().partition_columns[0])
-
-
-def _time_column(table_name: str) -> str:
-    if table_name not in TIME_COLUMNS:
-        raise DataError(
-            f"table {table_name!r} has no time column. With windows: {', '.join(TIME_COLUMNS)}; or replace it whole."
-        )
-    return TIME_COLUMNS[table_name]
-
-
-def _refuse_outside(frame: pa.Table, *, column: str, start: datetime, end: datetime, table_name: str) -> None:
-    if start >= end:
-        raise DataError(f"the window from {start.isoformat()} to {end.isoformat()} is empty. Its end must be later.")
-    if frame.num_rows == 0:
-        return
-    bounds = pc.min_max(frame[column]).as_py()
-    if bounds["min"] < start or bounds["max"] >= end:
-        raise DataError(
-            f"{table_name} has rows from {bounds['min'].isoformat()} to {bounds['max'].isoformat()}, outside the window"
-            f" from {start.isoformat()} to {end.isoformat()}. Widen the window, or cut the rows."
-        )
-
-
-def _condition(table_name: str, *, start: datetime | None, end: datetime | None) -> tuple[str, list[datetime]]:
-    """Return the SQL of a window with the values that it names."""
-    bounds = [(sign, moment) for sign, moment in ((">=", start), ("<", end)) if moment is not None]
-    if not bounds:
-        return "TRUE", []
-    column = _time_column(table_name)
-    parts = [f'"{column}" {sign} ${place}::TIMESTAMPTZ' for place, (sign, _) in enumerate(bounds, start=1)]
-    return " AND ".join(parts), [moment for _, moment in bounds]
-
-
-def _of_users(table_name: str, share: float) -> str:
-    """Return the SQL condition that a row is of one of a share of the users, chosen by a hash of their id."""
-    known = schema.TABLES[table_name].names
-    if schema.USER_KEY in known:
-        return f"\"{schema.USER_KEY}\" < '{int(share * 16**8):08x}'"  # keys are hashes: a prefix is a sample
-    assert schema.USER_ID in known, f"{table_name} tells of no users"
-    return f'hash("{schema.USER_ID}") % 1000000 < {round(share * 1_000_000)}'
-
-
-def _no_rows(table_name: str) -> str:
-    """Return SQL for an empty relation with every column that may be null: files may be older than such a column."""
-    columns = ", ".join(f'NULL AS "{field.name}"' for field in schema.TABLES[table_name] if field.nullable)
-    return f"SELECT {columns or 'NULL'} WHERE FALSE"
-
-
-def _target_schema(table: DeltaTable, table_name: str, *, columns: Sequence[str] | None) -> pa.Schema:
-    partitions = set(table.metadata().partition_columns)
-    stored = [field.name for field in table.schema().fields if field.name not in partitions]
-    target = table_schema(table_name, names=stored)
-    if columns is None:
-        return target
-    unknown = [name for name in columns if name not in target.names]
-    if unknown:
-        raise DataError(f"{table_name} has no column {', '.join(unknown)}. Known: {', '.join(target.names)}.")
-    return pa.schema([target.field(name) for name in columns])

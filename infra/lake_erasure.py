@@ -4,18 +4,17 @@ Partitions are rewritten rather than rows deleted by a predicate, because a pred
 the table's log.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from pathlib import Path
+from datetime import datetime, timedelta
 from typing import Final
-from urllib.parse import unquote
 
 import pyarrow as pa
-from deltalake import write_deltalake
+from deltalake import DeltaTable
 
 from infra.lake_layout import DAY, TIME_COLUMNS, conform, order_of, with_partition
-from infra.lake_tables import ERASURES, DeltaTables, configuration_of, explained
+from infra.lake_tables import ERASURES, DeltaTables
 from recmodels.data import schema
 
 _ERASURE_SCHEMA: Final = pa.schema(
@@ -107,22 +106,27 @@ def erase(tables: DeltaTables, target: Target) -> int:
 
 
 def forget_older_versions(tables: DeltaTables, table_name: str, *, now: datetime) -> int:
-    """Delete every file that the newest version does not need; return the first version that can still be read."""
+    """Delete every file that the newest version does not need; return the first version that can still be read.
+
+    In an object store, what no version ever named and is younger than `LakePlace.grace` stays: another machine may be
+    about to commit it. The next erasure or `everfeed gc` deletes it where its writer had crashed.
+    """
     table = tables.open(table_name)
-    with explained(tables.uri(table_name)):
-        if _is_any_left(tables, table_name, table.vacuum(0, enforce_retention_duration=False, full=True)):
+    with tables.explained(table_name):
+        if tables.place.stored(table_name, _vacuum(tables, table, is_dry=True)):
             row = {"table": [table_name], "first_version": [table.version()], "erased_at": [now]}
-            write_deltalake(tables.uri(ERASURES), pa.table(row, schema=_ERASURE_SCHEMA), mode="append")
-            table.vacuum(0, enforce_retention_duration=False, full=True, dry_run=False)
+            tables.write(ERASURES, pa.table(row, schema=_ERASURE_SCHEMA), mode="append")
+            _vacuum(tables, table, is_dry=False)
     return tables.first_readable(table_name)
 
 
-def _is_any_left(tables: DeltaTables, table_name: str, files: list[str]) -> bool:
-    """Return whether any of the files exists; a vacuum lists those again that an earlier one deleted."""
-    if "://" in tables.root:
-        return bool(files)
-    folder = Path(tables.uri(table_name))
-    return any((folder / unquote(file)).exists() for file in files)
+def _vacuum(tables: DeltaTables, table: DeltaTable, *, is_dry: bool) -> list[str]:
+    """Delete what only older versions named, and what none did; a dry run lists those again that are gone already."""
+    hours = math.ceil(tables.place.grace / timedelta(hours=1))
+    found = table.vacuum(hours, enforce_retention_duration=False, full=True, dry_run=is_dry)
+    if hours:
+        found += table.vacuum(0, enforce_retention_duration=False, full=False, dry_run=is_dry)
+    return list(found)
 
 
 def _request_ids(tables: DeltaTables, user_key: str) -> list[str]:
@@ -154,7 +158,6 @@ def _put_back(tables: DeltaTables, table_name: str, kept: pa.Table, *, partition
             rows = with_partition(kept, TIME_COLUMNS[table_name], partition)
             tables.overwrite(table_name, rows, partition=partition, predicate=f"{partition} IN ({listed})")
         else:
-            configuration = configuration_of(table_name)
-            write_deltalake(tables.uri(table_name), kept, mode="overwrite", configuration=configuration)
+            tables.write(table_name, kept, mode="overwrite")
 
     tables.commit(table_name, write)

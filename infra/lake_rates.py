@@ -49,8 +49,10 @@ def user_rates(lake: Lake, *, start: datetime, end: datetime, kind: str, cap: fl
         StoreError: A table is damaged.
     """
     limit = float("inf") if cap is None else cap
-    with lake.reading(), explained("impressions"), duckdb.connect(":memory:", config=DUCKDB_CONFIG) as connection:
+    around = explained("impressions", lake.place)
+    with lake.reading(), around, duckdb.connect(":memory:", config=DUCKDB_CONFIG) as connection:
         connection.execute("SET TimeZone = 'UTC'")
+        lake.place.attach(connection)
         for name in ("impressions", "outcomes"):
             _view(connection, name, [] if lake.version(name) is None else lake.file_uris(name))
         rows = connection.sql(_QUERY, params=[start, end, schema.ORIGIN_EVENT, kind, limit])

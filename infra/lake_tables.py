@@ -1,11 +1,10 @@
-"""Delta tables of one folder: opened at a version, queried with DuckDB, overwritten in one commit. Takes no locks."""
+"""Delta tables of one place: opened at a version, queried with DuckDB, overwritten in one commit. Takes no locks."""
 
 import glob
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from typing import Final
-from urllib.parse import unquote
+from typing import Any, Final
 
 import duckdb
 import pyarrow as pa
@@ -13,6 +12,7 @@ from deltalake import DeltaTable, write_deltalake
 from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
 
 from infra.lake_layout import TIME_COLUMNS, partition_range
+from infra.lake_place import LakePlace
 from recmodels.data import schema
 from recmodels.errors import StoreError
 
@@ -20,6 +20,8 @@ ERASURES: Final = "_erasures"
 """The table that says which versions of the others an erasure took away."""
 
 _COMMIT_ATTEMPTS: Final = 8
+_DAMAGE: Final = (DeltaError, duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError)
+_MEANWHILE: Final = "; or another machine erased a user while this one read: run again"
 DUCKDB_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
     "autoinstall_known_extensions": "false",
     "autoload_known_extensions": "false",
@@ -28,18 +30,22 @@ DUCKDB_CONFIG: Final[dict[str, str | bool | int | float | list[str]]] = {
 
 
 class DeltaTables:
-    """The tables of one folder.
+    """The tables of one place.
 
     Args:
-        root: The folder, or a URL of an object store.
+        place: Where they are.
     """
 
-    def __init__(self, root: str) -> None:
-        self.root = root
+    def __init__(self, place: LakePlace) -> None:
+        self.place = place
 
     def uri(self, table_name: str) -> str:
         """Return where a table is."""
-        return f"{self.root}/{table_name}"
+        return f"{self.place.root}/{table_name}"
+
+    def explained(self, table_name: str) -> AbstractContextManager[None]:
+        """Turn errors about a table's files, and about the store that they are in, into `StoreError`."""
+        return explained(self.uri(table_name), self.place)
 
     def find(self, table_name: str) -> DeltaTable | None:
         """Return the newest version of a table, or None if it does not exist.
@@ -47,8 +53,9 @@ class DeltaTables:
         Raises:
             StoreError: The table is damaged.
         """
-        with explained(self.uri(table_name)):
-            return DeltaTable(self.uri(table_name)) if DeltaTable.is_deltatable(self.uri(table_name)) else None
+        uri, options = self.uri(table_name), self.place.options
+        with self.explained(table_name):
+            return DeltaTable(uri, storage_options=options) if DeltaTable.is_deltatable(uri, options) else None
 
     def open(self, table_name: str, *, version: int | None = None) -> DeltaTable:
         """Return a table at a version, by default the newest.
@@ -59,7 +66,7 @@ class DeltaTables:
         table = self.find(table_name)
         if table is None:
             raise StoreError(
-                f"the lake {self.root} has no table {table_name!r} yet. Ingest a source with `everfeed run`."
+                f"the lake {self.place.root} has no table {table_name!r} yet. Ingest a source with `everfeed run`."
             )
         if version is None or version == table.version():
             return table
@@ -73,7 +80,7 @@ class DeltaTables:
                 f"{table_name} version {version} can no longer be read: a user was erased, and the versions before"
                 f" {first} went with them. Run again on the newest version."
             )
-        with explained(self.uri(table_name)):
+        with self.explained(table_name):
             table.load_as_version(version)
         return table
 
@@ -94,16 +101,16 @@ class DeltaTables:
         """Return the Parquet files that can hold rows with ``start <= time < end``, as paths or URLs."""
         partitions = table.metadata().partition_columns
         filters = partition_range(partitions[0], start=start, end=end) if partitions else []
-        with explained(self.uri(table_name)):
-            uris = sorted(table.file_uris(file_pruning_predicate=filters or None))
-        return uris if "://" in self.root else [unquote(uri) for uri in uris]  # Delta escapes blanks in paths too
+        with self.explained(table_name):
+            return self.place.files(table.file_uris(file_pruning_predicate=filters or None))
 
     def query(
         self, table_name: str, query: str, *, files: Sequence[str], parameters: Sequence[object] = ()
     ) -> pa.Table:
         """Run a query over the relation ``files``, which has the rows of the given Parquet files."""
-        with explained(self.uri(table_name)), duckdb.connect(":memory:", config=DUCKDB_CONFIG) as connection:
+        with self.explained(table_name), duckdb.connect(":memory:", config=DUCKDB_CONFIG) as connection:
             connection.execute("SET TimeZone = 'UTC'")
+            self.place.attach(connection)
             paths = [glob.escape(file) for file in files]
             connection.read_parquet(paths, union_by_name=True, hive_partitioning=False).create_view("files")
             return connection.sql(query, params=list(parameters)).to_arrow_table()
@@ -114,13 +121,19 @@ class DeltaTables:
         if table is not None and rows.num_rows == 0:
             table.delete(predicate)
             return
-        write_deltalake(
-            self.uri(table_name),
+        self.write(
+            table_name,
             rows,
             mode="error" if table is None else "overwrite",
             predicate=None if table is None else predicate,
             partition_by=[partition],
-            configuration=configuration_of(table_name),
+        )
+
+    def write(self, table_name: str, rows: pa.Table, **how: Any) -> None:
+        """Write rows in one commit, as `write_deltalake` does; a new table gets the lake's settings."""
+        configuration = None if table_name == ERASURES else configuration_of(table_name)
+        write_deltalake(
+            self.uri(table_name), rows, configuration=configuration, storage_options=self.place.options, **how
         )
 
     def commit(self, table_name: str, write: Callable[[], None]) -> int:
@@ -131,7 +144,7 @@ class DeltaTables:
         """
         for attempt in range(1, _COMMIT_ATTEMPTS + 1):
             try:
-                with explained(self.uri(table_name)):
+                with self.explained(table_name):
                     write()
             except CommitFailedError as error:
                 if attempt == _COMMIT_ATTEMPTS:
@@ -153,16 +166,25 @@ def configuration_of(table_name: str) -> dict[str, str | None]:
 
 
 @contextmanager
-def explained(uri: str) -> Iterator[None]:
-    """Turn errors about damaged tables into `StoreError`; conflicts between writers pass as they are."""
+def explained(uri: str, place: LakePlace | None = None) -> Iterator[None]:
+    """Turn errors about damaged tables into `StoreError`; conflicts between writers pass as they are.
+
+    What an object store answers is told in words of our own alone, since it may repeat keys and tokens.
+    """
+    store = None if place is None else place.store
     try:
         yield
-    except (CommitFailedError, TableNotFoundError):
+    except TableNotFoundError:
         raise
-    except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+    except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        if store is not None and (words := store.explanation(uri, error)):
+            raise StoreError(words) from None
+        if isinstance(error, CommitFailedError) or not isinstance(error, _DAMAGE):
+            raise
         raise StoreError(
             f"table {uri} is damaged ({_first_line(error)}). Restore it from a backup, or move the folder away and"
-            " ingest again. An older version than the newest may be one whose files `everfeed gc` removed."
+            " ingest again. An older version than the newest may be one whose files `everfeed gc` removed"
+            f"{_MEANWHILE if store is not None else ''}."
         ) from error
 
 

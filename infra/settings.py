@@ -1,16 +1,20 @@
 """Where things are, and secrets: the only reader of the environment."""
 
+import os
 import re
 import secrets
 from pathlib import Path
 from typing import Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from infra import tenants
+from infra.lake_place import LakePlace
+from infra.object_store import ObjectStore, checked_url
 from infra.tenants import Quotas, check_home, check_name, derived
 from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
+from recmodels.errors import StoreError
 from recmodels.safety import SafetyPolicy
 
 
@@ -42,6 +46,12 @@ class Settings(BaseSettings):
     prefect_port: int = Field(8702, ge=0, le=65535)
     mlflow_port: int = Field(8703, ge=0, le=65535)
     evidently_port: int = Field(8704, ge=0, le=65535)
+    gateway_address: str = ""
+    """URL that the gateway is asked at, where it is on another machine; empty means this one, at its port."""
+    prefect_address: str = ""
+    """URL of a Prefect server on another machine; empty means this one, at its port."""
+    mlflow_address: str = ""
+    """URL of the MLflow UI on another machine; empty means this one, at its port."""
     evidently: bool = True
     """`everfeed up` serves the UI of the drift reports, which takes about 330 MB; the reports are drawn without it."""
     database_url: str = Field("", repr=False)
@@ -54,6 +64,20 @@ class Settings(BaseSettings):
     """SQLAlchemy URL of Optuna's tables, which are to share a database with no others; empty means SQLite in `home`."""
     lake_path: str = ""
     """Folder of the Delta tables; empty means `lake/` in `home`."""
+    lake_url: str = ""
+    """Place of the Delta tables in an S3-compatible store, ``s3://bucket/prefix``, instead of a folder."""
+    artifacts_url: str = ""
+    """Place of MLflow's artifacts in an S3-compatible store; empty means `artifacts/` in `home`."""
+    s3_endpoint: str = ""
+    """Address of the store, ``https://host:port``; empty means AWS_ENDPOINT_URL_S3, AWS_ENDPOINT_URL, or AWS itself."""
+    s3_region: str = ""
+    """Its region; empty means AWS_REGION or AWS_DEFAULT_REGION."""
+    s3_access_key_id: SecretStr = SecretStr("")
+    """Key of the store; empty means AWS_ACCESS_KEY_ID, or what the AWS libraries find: a profile, a role."""
+    s3_secret_access_key: SecretStr = SecretStr("")
+    """Its secret part; empty means AWS_SECRET_ACCESS_KEY."""
+    s3_session_token: SecretStr = SecretStr("")
+    """Token of temporary credentials; empty means AWS_SESSION_TOKEN."""
     webhook_url: SecretStr = SecretStr("")
     """Address that alerts are posted to, http or https; empty for none. They always go to a log in `home`."""
     channels: SecretStr = SecretStr("")
@@ -86,6 +110,27 @@ class Settings(BaseSettings):
             tenants.check_prefect(self.prefect_database_url, self.tenant)
         return self
 
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - of no folder; the one named below is read
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read any setting also from a file of its name in the folder EVERFEED_SECRETS_DIR, as containers get secrets.
+
+        Such a file is called as the variable is, in small letters: ``everfeed_database_url``.
+        """
+        folder = os.environ.get("EVERFEED_SECRETS_DIR") or None
+        return (
+            init_settings,
+            env_settings,
+            dotenv_settings,
+            SecretsSettingsSource(settings_cls, secrets_dir=folder),
+        )
+
     @property
     def root(self) -> Path:
         """The folder that holds all state, as an absolute path: the home, or the tenant's folder of it."""
@@ -95,6 +140,10 @@ class Settings(BaseSettings):
     def named(self, name: str) -> str:
         """Return a name for a store that tenants share, such as an experiment's: the tenant's comes before it."""
         return name if self.tenant is None else f"{self.tenant}.{name}"
+
+    def _of_tenant(self, place: str) -> str:
+        """Return the tenant's own folder of a place that tenants share."""
+        return place if self.tenant is None else f"{place.rstrip('/')}/{tenants.FOLDER}/{self.tenant}"
 
     @property
     def database(self) -> str:
@@ -115,11 +164,59 @@ class Settings(BaseSettings):
         return self.root / "artifacts"
 
     @property
+    def artifacts_place(self) -> str:
+        """URL of MLflow's artifacts, of a folder too."""
+        if not self.artifacts_url:
+            return self.artifacts.as_uri()
+        return self._of_tenant(checked_url(self.artifacts_url, variable="EVERFEED_ARTIFACTS_URL"))
+
+    @property
     def lake(self) -> str:
-        """Folder of the Delta tables."""
-        if self.lake_path and self.tenant is not None:
-            return f"{self.lake_path.rstrip('/')}/{tenants.FOLDER}/{self.tenant}"
-        return self.lake_path or str(self.root / "lake")
+        """Folder or URL of the Delta tables.
+
+        Raises:
+            StoreError: Two settings say where.
+        """
+        if self.lake_url and self.lake_path:
+            raise StoreError(
+                f"EVERFEED_LAKE_URL ({self.lake_url}) and EVERFEED_LAKE_PATH ({self.lake_path}) both say where the lake"
+                " is. Unset one of them."
+            )
+        place = self.lake_url or self.lake_path
+        return self._of_tenant(place) if place else str(self.root / "lake")
+
+    @property
+    def lake_place(self) -> LakePlace:
+        """Where the Delta tables are, and how they are reached.
+
+        Raises:
+            StoreError: A setting names no such place.
+        """
+        return LakePlace.of(self.lake, store=self.object_store, lock=self.root / "lake.lock")
+
+    @property
+    def object_store(self) -> ObjectStore:
+        """The S3-compatible store; own settings come before the variables that AWS libraries know.
+
+        Raises:
+            StoreError: One half of a key is missing.
+        """
+        known = os.environ.get
+        own = self.s3_access_key_id.get_secret_value()
+        if bool(own) != bool(self.s3_secret_access_key.get_secret_value()):
+            raise StoreError(
+                f"EVERFEED_S3_{'SECRET_ACCESS_KEY' if own else 'ACCESS_KEY_ID'} is missing beside the other half of the"
+                " key. Give both, or neither for AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        secret = self.s3_secret_access_key.get_secret_value() if own else known("AWS_SECRET_ACCESS_KEY", "")
+        token = self.s3_session_token.get_secret_value() or ("" if own else known("AWS_SESSION_TOKEN", ""))
+        return ObjectStore(
+            endpoint=self.s3_endpoint or known("AWS_ENDPOINT_URL_S3") or known("AWS_ENDPOINT_URL", ""),
+            region=self.s3_region or known("AWS_REGION") or known("AWS_DEFAULT_REGION", ""),
+            access_key_id=own or known("AWS_ACCESS_KEY_ID", ""),
+            secret_access_key=secret,
+            session_token=token,
+        )
 
     @property
     def bundles(self) -> Path:
@@ -179,7 +276,7 @@ class Settings(BaseSettings):
     @property
     def gateway_url(self) -> str:
         """Address of the gateway."""
-        return f"http://{self.host}:{self.gateway_port}"
+        return self.gateway_address.rstrip("/") or f"http://{self.host}:{self.gateway_port}"
 
     @property
     def console_url(self) -> str:
@@ -189,12 +286,12 @@ class Settings(BaseSettings):
     @property
     def prefect_url(self) -> str:
         """Address of the Prefect UI."""
-        return f"http://{self.host}:{self.prefect_port}"
+        return self.prefect_address.rstrip("/") or f"http://{self.host}:{self.prefect_port}"
 
     @property
     def mlflow_ui_url(self) -> str:
         """Address of the MLflow UI."""
-        return f"http://{self.host}:{self.mlflow_port}"
+        return self.mlflow_address.rstrip("/") or f"http://{self.host}:{self.mlflow_port}"
 
     @property
     def evidently_url(self) -> str:
@@ -209,8 +306,10 @@ class Settings(BaseSettings):
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""
         prefect = with_driver(self.prefect_database_url, ASYNCIO_DRIVER)
+        remote = self.lake_url or self.artifacts_url
         return {
             **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect} if prefect else {}),
+            **(self.object_store.environment() if remote else {}),
             "EVERFEED_HOME": str(self.home.expanduser().resolve()),
             **({"EVERFEED_TENANT": self.tenant} if self.tenant else {}),
             "DO_NOT_TRACK": "true",

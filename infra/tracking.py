@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.object_store import ObjectStore, is_url
 from infra.urls import without_password
 from recmodels.errors import StoreError
 
@@ -52,13 +53,17 @@ class Tracker:
 
     Args:
         uri: Tracking URI: ``sqlite:////absolute/mlflow.db`` or the address of a server.
-        artifacts: Folder that files of runs are kept in, when the experiment is made here.
+        artifacts: Folder, or URL in an object store, that files of runs are kept in, when the experiment is made here.
         experiment: Name of the experiment.
+        store: The object store of `artifacts`, for what is said where it cannot be used.
     """
 
-    def __init__(self, uri: str, *, artifacts: Path, experiment: str = "everfeed") -> None:
+    def __init__(
+        self, uri: str, *, artifacts: Path | str, experiment: str = "everfeed", store: ObjectStore | None = None
+    ) -> None:
         self._uri = uri
         self._artifacts = artifacts
+        self._store = store or ObjectStore()
         self._experiment = experiment
         self._opened: tuple[MlflowClient, str] | None = None
 
@@ -164,17 +169,17 @@ class Tracker:
 
     def log_file(self, run_id: str, path: Path, *, folder: str = "") -> None:
         """Keep a file with the run, in `folder` of its artifacts."""
-        with _explained(self._uri):
+        with self._files_explained():
             self.client.log_artifact(run_id, str(path), folder or None)
 
     def log_folder(self, run_id: str, path: Path, *, folder: str = "") -> None:
         """Keep a folder's files with the run, in `folder` of its artifacts."""
-        with _explained(self._uri):
+        with self._files_explained():
             self.client.log_artifacts(run_id, str(path), folder or None)
 
     def log_text(self, run_id: str, text: str, *, file: str) -> None:
         """Keep a text as the file `file` of the run's artifacts."""
-        with _explained(self._uri):
+        with self._files_explained():
             self.client.log_text(run_id, text, file)
 
     def finish(self, run_id: str, *, status: str = "FINISHED") -> None:
@@ -226,11 +231,25 @@ class Tracker:
         Raises:
             StoreError: The run keeps nothing of this name.
         """
-        with _explained(self._uri):
+        with self._files_explained():
             kept = [file.path for file in self.client.list_artifacts(run_id)]
             if path not in kept:
                 raise StoreError(f"run {run_id} keeps no {path!r}; it keeps {', '.join(kept) or 'nothing'}.")
             return Path(self.client.download_artifacts(run_id, path, str(to)))
+
+    @contextmanager
+    def _files_explained(self) -> Iterator[None]:
+        """Tell what an object store answers in words of our own, since its may repeat keys and tokens."""
+        try:
+            with _explained(self._uri):
+                yield
+        except Exception as error:  # a door: boto3 has classes of its own, and need not be installed
+            if not isinstance(self._artifacts, str) or not is_url(self._artifacts):
+                raise
+            words = self._store.explanation(self._artifacts, error)
+            if not words:
+                raise
+            raise StoreError(words) from None
 
     def _all(self, view: int) -> list[TrackedRun]:
         found: list[TrackedRun] = []
@@ -245,7 +264,7 @@ class Tracker:
 
     def _open(self) -> tuple[MlflowClient, str]:
         if self._opened is None:
-            if not self._uri.startswith("http"):
+            if isinstance(self._artifacts, Path) and not self._uri.startswith("http"):
                 self._artifacts.mkdir(parents=True, exist_ok=True)
             with _explained(self._uri):
                 client = MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
@@ -255,7 +274,8 @@ class Tracker:
     def _experiment_id(self, client: MlflowClient) -> str:
         known = client.get_experiment_by_name(self._experiment)
         if known is None:
-            location = None if self._uri.startswith("http") else self._artifacts.resolve().as_uri()
+            place = self._artifacts.resolve().as_uri() if isinstance(self._artifacts, Path) else self._artifacts
+            location = None if self._uri.startswith("http") else place
             try:
                 return str(client.create_experiment(self._experiment, artifact_location=location))
             except MlflowException:

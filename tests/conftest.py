@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import create_engine, make_url, text
 from xdist.scheduler import LoadScopeScheduling
 
+from tests import object_store
 from tests.postgresql import Server, find_programs, server, why_not
 
 _ROOT = Path(__file__).parent.parent
@@ -108,3 +109,10 @@ def fresh_postgresql(postgresql_server: Server) -> Iterator[str]:
         yield postgresql_server.url(name)
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
     engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[object_store.S3Server]:
+    """Return an S3-compatible server of our own."""
+    with object_store.server() as started:
+        yield started

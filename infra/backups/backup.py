@@ -104,7 +104,7 @@ def _copy(copying: "_Copying", parts: Survey, scratch: Path, *, now: datetime) -
     settings, root = copying.settings, copying.settings.root
     for name in parts.first:
         copying.tree(name, without=parts.databases)
-    with Lake(settings.lake).reading(), _moment(settings, parts, scratch) as (tables, views):
+    with Lake(settings.lake_place).reading(), _moment(settings, parts, scratch) as (tables, views):
         for view in views:
             copying.database(view, scratch / "copy.db")
         for name, version in tables.items():

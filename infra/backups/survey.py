@@ -24,6 +24,7 @@ LEFT_OUT: Final = {
 }
 """Folders that no backup holds, and why."""
 
+_COPY: Final = "Copy it with the tools of its store (object versioning, `aws s3 sync`, a snapshot of its disk)"
 _FIRST: Final = ("runs", "searches", "covariates")
 _PASSING: Final = (".partial", ".tmp", ".lock", "-wal", "-shm", "-journal")
 _PROCESS_FILES: Final = ("stack.json", "lock")
@@ -80,9 +81,13 @@ def refuse_elsewhere(settings: Settings) -> None:
             )
     if not settings.lake.startswith(f"{settings.root}/"):
         raise StoreError(
-            f"EVERFEED_LAKE_PATH puts the lake at {settings.lake}, outside of the home {settings.root}. Copy it with"
-            " the tools of its store (object versioning, `aws s3 sync`, a snapshot of its disk) while nothing is"
-            " ingested."
+            f"{'EVERFEED_LAKE_URL' if settings.lake_url else 'EVERFEED_LAKE_PATH'} puts the lake at {settings.lake},"
+            f" outside of the home {settings.root}. {_COPY} while nothing is ingested."
+        )
+    if settings.artifacts_url:
+        raise StoreError(
+            f"EVERFEED_ARTIFACTS_URL puts MLflow's artifacts at {settings.artifacts_url}, outside of the home"
+            f" {settings.root}. {_COPY} while nothing is trained."
         )
 
 

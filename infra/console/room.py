@@ -72,7 +72,7 @@ def _stages(
 ) -> list[Stage]:
     num_open = sum(incident.is_open for incident in incidents)
     return [
-        guarded("Ingest", lambda: stages.ingested(Lake(settings.lake))),
+        guarded("Ingest", lambda: stages.ingested(Lake(settings.lake_place))),
         stages.validated(settings),
         stages.trained(settings),
         stages.released(champion, settings),

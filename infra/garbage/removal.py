@@ -12,6 +12,7 @@ from infra.backups.survey import GC_LOCK
 from infra.garbage.finding import Finding
 from infra.lake import Lake
 from infra.locks import at_once
+from infra.object_store import is_url
 from infra.settings import Settings
 from recmodels.errors import StoreError
 
@@ -51,11 +52,15 @@ def remove(settings: Settings, agreed: Iterable[Finding], look: Callable[[], lis
     wanted = {finding.path for finding in agreed if finding.goes}
     busy = f"a backup of {settings.root} is being made, or another `everfeed gc` runs. Run it again when that is done."
     with at_once(settings.root / GC_LOCK, otherwise=busy), ExitStack() as held:
+        lake = Lake(settings.lake_place)
         if any(finding.kind == _TABLE_FILE and finding.path in wanted for finding in look()):
-            held.enter_context(Lake(settings.lake).alone())  # waits for readers, who may hold an older version
+            held.enter_context(lake.alone())  # waits for readers, who may hold an older version
         going = [finding for finding in look() if finding.goes and finding.path in wanted]
         for finding in going:
-            _remove(settings.root / finding.path)
+            if is_url(finding.path):
+                lake.delete_file(finding.path)
+            else:
+                _remove(settings.root / finding.path)
     return Removed(tuple(going), tuple(sorted(wanted - {finding.path for finding in going})))
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -145,12 +146,13 @@ class _Look:
 
     def lake(self, history: timedelta) -> Iterator[Finding]:
         """Files of the lake that no version within the history needs, nor one that a needed model learned from."""
-        lake = Lake(self._settings.lake)
+        lake = Lake(self._settings.lake_place)
         for name in lake.table_names():
             kept = self._needs.versions.get(name, frozenset())
-            for path in lake.expired_files(name, history=max(history, self._age), keep_versions=kept):
+            for file in lake.expired_files(name, history=max(history, self._age), keep_versions=kept):
                 reason = f"in no version of {name} of the last {max(history, self._age).days} days, nor a needed one"
-                yield self._finding("table file", path, extent_of(path), goes=True, reason=reason)
+                place = file.uri if lake.place.is_remote else self._place(Path(file.uri))
+                yield Finding("table file", place, file.size, file.written_at, goes=True, reason=reason)
 
     def _fates(self) -> dict[str, tuple[bool, str, Extent]]:
         found = {}
@@ -188,9 +190,10 @@ class _Look:
         return f"written {max(0, (self._now - extent.used_at).days)} days ago"
 
     def _finding(self, kind: str, path: Path, extent: Extent, *, goes: bool, reason: str) -> Finding:
-        root = self._settings.root
-        place = path.relative_to(root) if path.is_relative_to(root) else Path("..") / path.relative_to(root.parent)
-        return Finding(kind, place.as_posix(), extent.size, extent.used_at, goes, reason)
+        return Finding(kind, self._place(path), extent.size, extent.used_at, goes, reason)
+
+    def _place(self, path: Path) -> str:
+        return os.path.relpath(path, self._settings.root)
 
 
 def _folders(folder: Path) -> list[Path]:

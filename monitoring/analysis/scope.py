@@ -3,7 +3,7 @@
 from __future__ import annotations  # a class of DuckDB in an annotation outlives its module, and is reported as a leak
 
 import glob
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -128,6 +128,7 @@ def opened(
     end: datetime | None = None,
     is_order_only: bool = False,
     config: Config | None = None,
+    attach: Callable[[duckdb.DuckDBPyConnection], None] = lambda _: None,
 ) -> Iterator[Scope]:
     """Read a span of the lake's events into DuckDB, within its memory limit, for as long as the context lasts.
 
@@ -137,6 +138,7 @@ def opened(
         end: First moment after the span; just after the newest event if None.
         is_order_only: The data set has an order and no times.
         config: What is looked at.
+        attach: Lets DuckDB read files that are not in a folder.
 
     Raises:
         DataError: The span is empty or a table cannot be read.
@@ -145,6 +147,7 @@ def opened(
     if start is not None and end is not None and start >= end:
         raise DataError(f"the span from {start.isoformat()} to {end.isoformat()} is empty. Its end must be later.")
     with TemporaryDirectory(prefix="everfeed-analysis-") as scratch, _connect(config, Path(scratch)) as connection:
+        attach(connection)
         try:
             for name in _TABLES:
                 _view(connection, name, files.get(name, ()))

@@ -23,9 +23,11 @@ PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "mars
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
 ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
+    "infra/container.py": "hands the variables of its container on to the program that it becomes",
+    "infra/settings.py": "reads the variables that AWS libraries know, and which folder secrets are read from",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
-"""Modules that touch the environment beside infra/settings.py, and why."""
+"""Modules that touch the environment by name, and why."""
 FOREIGN = re.compile(r"/root/|/home/[a-z]+/|/Users/|index-url")
 
 
@@ -85,6 +87,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "flows/commands/common.py",
         "flows/sender.py",
         "flows/wiring.py",
+        "infra/container.py",
         "infra/serving/main.py",
         "infra/serving/worker.py",
         "infra/console/main.py",

@@ -1,6 +1,5 @@
 """Delta tables: windows, versions, appends that happen once, erasure, damage."""
 
-import os
 import threading
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,14 +15,23 @@ from infra.lake import Lake
 from infra.lake_layout import ROWS_FOR_DAILY_PARTITIONS
 from recmodels.data import schema
 from recmodels.errors import DataError, StoreError
+from tests.infra.lakes import Bed, FolderBed, store_bed
 
 START = datetime(2026, 1, 30, tzinfo=UTC)
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 
 
+@pytest.fixture(params=["folder", pytest.param("s3", marks=pytest.mark.slow)])
+def bed(request: pytest.FixtureRequest, tmp_path: Path) -> Bed:
+    """Where the lake is: the same tests hold in a folder and in an object store."""
+    if request.param == "folder":
+        return FolderBed(tmp_path / "a lake*")  # blanks mean something to Delta, stars to DuckDB
+    return store_bed(request.getfixturevalue("s3_server"), tmp_path)
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
-    return Lake(str(tmp_path / "a lake*"))  # blanks mean something to Delta, stars to DuckDB
+def lake(bed: Bed) -> Lake:
+    return bed.lake()
 
 
 def _hour(number: float) -> datetime:
@@ -178,9 +186,9 @@ def _nulled(frame: pa.Table, column: str) -> pa.Table:
     return frame.set_column(place, pa.field(column, pa.string()), pa.nulls(frame.num_rows, pa.string()))
 
 
-def test_partitions_are_months_unless_days_are_large(lake: Lake, tmp_path: Path) -> None:
+def test_partitions_are_months_unless_days_are_large(bed: Bed, lake: Lake) -> None:
     lake.write_window("interactions", _interactions(range(96)), start=_hour(0), end=_hour(96))
-    assert _partitions(tmp_path, "interactions") == {"month=2026-01", "month=2026-02"}
+    assert bed.partitions("interactions") == {"month=2026-01", "month=2026-02"}
     n = 2 * ROWS_FOR_DAILY_PARTITIONS
     hours = np.arange(n) * 48 / n
     columns: dict[str, list[object]] = {
@@ -192,13 +200,9 @@ def test_partitions_are_months_unless_days_are_large(lake: Lake, tmp_path: Path)
         "timestamp": [_hour(hour) for hour in hours.tolist()],
     }
     lake.append("outcomes", _fill(schema.OUTCOMES, columns, rows=n))
-    assert _partitions(tmp_path, "outcomes") == {"day=2026-01-30", "day=2026-01-31"}
+    assert bed.partitions("outcomes") == {"day=2026-01-30", "day=2026-01-31"}
     lake.write_window("outcomes", _outcomes(["q1"]), start=_hour(0), end=_hour(24))
     assert lake.daily_counts("outcomes") == {date(2026, 1, 30): 1, date(2026, 1, 31): n // 2}
-
-
-def _partitions(folder: Path, table: str) -> set[str]:
-    return {path.name for path in (folder / "a lake*" / table).iterdir() if "=" in path.name}
 
 
 def test_older_version_reads_as_it_was(lake: Lake) -> None:
@@ -265,19 +269,15 @@ def crowded(lake: Lake) -> Lake:
     return lake
 
 
-def test_nothing_of_a_user_is_left_when_they_are_erased(crowded: Lake, tmp_path: Path) -> None:
-    assert len(_files_with(b"anna", tmp_path)) > 5
+def test_nothing_of_a_user_is_left_when_they_are_erased(crowded: Lake, bed: Bed) -> None:
+    assert len(bed.files_with(b"anna")) > 5
     erasure = crowded.erase_user("anna", user_key="key-anna", now=NOW)
     assert erasure.rows == {"interactions": 48, "users": 1, "impressions": 2, "outcomes": 1, "quarantine": 2}
     assert crowded.read("interactions")["user_id"].to_pylist() == ["bert"] * 48
     assert crowded.read("users")["user_id"].to_pylist() == ["bert"]
     assert crowded.read("impressions")["request_id"].to_pylist() == ["qb"]
     assert crowded.read("outcomes")["request_id"].to_pylist() == ["qb"]
-    assert _files_with(b"anna", tmp_path) == []
-
-
-def _files_with(text: bytes, folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and text in path.read_bytes()]
+    assert bed.files_with(b"anna") == []
 
 
 def test_older_versions_are_refused_when_a_user_was_erased(crowded: Lake) -> None:
@@ -298,14 +298,14 @@ def test_erasing_again_changes_nothing(crowded: Lake) -> None:
     assert {name: crowded.version(name) for name in first.versions} == versions
 
 
-def test_erasure_waits_when_somebody_reads(crowded: Lake) -> None:
+def test_erasure_waits_when_somebody_reads(crowded: Lake, bed: Bed) -> None:
     with crowded.reading():
-        files = crowded.file_uris("interactions")
+        files = bed.files_with(b"anna")
         eraser = threading.Thread(target=crowded.erase_user, args=("anna",), kwargs={"now": NOW})
         eraser.start()
         eraser.join(0.3)
         assert eraser.is_alive()
-        assert all(Path(file).exists() for file in files)
+        assert bed.files_with(b"anna") == files
     eraser.join(30)
     assert crowded.read("interactions").num_rows == 48
 
@@ -314,18 +314,18 @@ def test_erasure_does_nothing_when_the_lake_is_empty(lake: Lake) -> None:
     assert lake.erase_user("anna", user_key="key-anna", now=NOW).rows == {}
 
 
-def test_damaged_file_is_told_from_an_empty_table(lake: Lake, tmp_path: Path) -> None:
+def test_damaged_file_is_told_from_an_empty_table(lake: Lake, bed: Bed) -> None:
     lake.write_window("interactions", _interactions(range(24)), start=_hour(0), end=_hour(24))
-    for file in lake.file_uris("interactions"):
-        os.truncate(file, 30)
+    for name, content in bed.content().items():
+        if name.endswith(".parquet"):
+            bed.put(name, content[:30])
     with pytest.raises(StoreError, match=r"interactions is damaged.*Restore it from a backup"):
         lake.read("interactions")
 
 
-def test_damaged_log_is_told_from_a_missing_table(lake: Lake, tmp_path: Path) -> None:
+def test_damaged_log_is_told_from_a_missing_table(lake: Lake, bed: Bed) -> None:
     lake.write_window("interactions", _interactions(range(24)), start=_hour(0), end=_hour(24))
-    for log in tmp_path.rglob("_delta_log/*.json"):
-        log.write_text("garbage")
+    bed.put("interactions/_delta_log/00000000000000000000.json", b"garbage")
     with pytest.raises(StoreError, match="is damaged"):
         lake.read("interactions")
 
@@ -341,7 +341,7 @@ def test_a_share_of_the_users_is_read_whole_and_the_same_each_time(lake: Lake) -
     assert set(lake.read("interactions", share=0.25)["user_id"].to_pylist()) < chosen
 
 
-def test_a_table_of_an_older_contract_is_read_and_grown(lake: Lake, tmp_path: Path) -> None:
+def test_a_table_of_an_older_contract_is_read_and_grown(lake: Lake) -> None:
     columns: dict[str, list[object]] = {
         "request_id": ["q1"],
         "timestamp": [_hour(0)],
@@ -359,7 +359,8 @@ def test_a_table_of_an_older_contract_is_read_and_grown(lake: Lake, tmp_path: Pa
     first = _fill(schema.IMPRESSIONS, columns, rows=1)
     months = pa.array(["2026-01"])
     older = first.drop_columns(["segment_version"]).append_column(pa.field("month", pa.string()), months)
-    write_deltalake(str(tmp_path / "a lake*" / "impressions"), older, partition_by=["month"])
+    uri, options = f"{lake.place.root}/impressions", lake.place.options
+    write_deltalake(uri, older, partition_by=["month"], storage_options=options)
 
     assert lake.read("impressions").equals(first)
     later = {**columns, "request_id": ["q2"], "timestamp": [_hour(24 * 40)], "segment_version": [3]}

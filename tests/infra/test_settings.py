@@ -4,10 +4,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from pydantic import ValidationError
+from pydantic import SecretStr, ValidationError
 
 from flows.services import stack_services
+from infra.object_store import ObjectStore
 from infra.settings import Settings
+from recmodels.errors import StoreError
 
 
 def test_everything_lives_in_one_home(tmp_path: Path) -> None:
@@ -86,3 +88,44 @@ def test_passwords_of_databases_are_not_shown_and_each_library_has_its_driver(tm
 def test_a_url_of_another_kind_stays_as_it_is() -> None:
     assert Settings(mlflow_url="http://mlflow:5000").mlflow == "http://mlflow:5000"
     assert "PREFECT_SERVER_DATABASE_CONNECTION_URL" not in Settings().environment()
+
+
+def test_an_object_store_is_named_by_own_variables_or_by_those_of_aws(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL": "http://store:9000",
+        "AWS_DEFAULT_REGION": "eu-north-1",
+        "AWS_ACCESS_KEY_ID": "known",
+        "AWS_SECRET_ACCESS_KEY": "hush",
+        "AWS_SESSION_TOKEN": "passing",
+        "AWS_REGION": "eu-west-1",
+        "AWS_ENDPOINT_URL_S3": "http://s3:9000",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().object_store == ObjectStore("http://s3:9000", "eu-west-1", "known", "hush", "passing")
+    monkeypatch.setenv("EVERFEED_S3_ACCESS_KEY_ID", "own")
+    monkeypatch.setenv("EVERFEED_S3_SECRET_ACCESS_KEY", "own hush")
+    monkeypatch.setenv("EVERFEED_S3_REGION", "us-east-2")
+    own = Settings(lake_url="s3://bucket/lake")
+    assert own.object_store == ObjectStore("http://s3:9000", "us-east-2", "own", "own hush")  # not another key's token
+    assert "hush" not in repr(own)
+    assert own.environment()["AWS_ACCESS_KEY_ID"] == "own"
+    assert own.lake == "s3://bucket/lake"
+
+
+def test_half_a_key_and_two_lakes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="EVERFEED_S3_SECRET_ACCESS_KEY is missing"):
+        _ = Settings(s3_access_key_id=SecretStr("a")).lake_place
+    with pytest.raises(StoreError, match=r"EVERFEED_LAKE_URL \(s3://bucket/lake\) and EVERFEED_LAKE_PATH"):
+        _ = Settings(lake_url="s3://bucket/lake", lake_path=str(tmp_path)).lake
+
+
+def test_secrets_come_from_files_of_their_names_where_a_folder_is_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "everfeed_database_url").write_text("postgresql://me:hush@host/name\n")
+    (tmp_path / "everfeed_write_token").write_text("of a file")
+    monkeypatch.setenv("EVERFEED_SECRETS_DIR", str(tmp_path))
+    assert Settings().database == "postgresql://me:hush@host/name"
+    assert Settings(home=tmp_path / "home").token() == "of a file"
+    monkeypatch.setenv("EVERFEED_WRITE_TOKEN", "of a variable")
+    assert Settings().token() == "of a variable"

@@ -159,6 +159,8 @@ def test_space_is_asked_for_before_anything_is_written(
         ({"mlflow_url": "http://mlflow:5000"}, "EVERFEED_MLFLOW_URL.*where it runs"),
         ({"search_url": "sqlite:////elsewhere/searches.db"}, "EVERFEED_SEARCH_URL"),
         ({"lake_path": "s3://bucket/lake"}, "EVERFEED_LAKE_PATH.*s3://bucket/lake.*aws s3 sync"),
+        ({"lake_url": "s3://bucket/lake"}, "EVERFEED_LAKE_URL.*s3://bucket/lake.*aws s3 sync"),
+        ({"artifacts_url": "s3://bucket/runs"}, "EVERFEED_ARTIFACTS_URL.*s3://bucket/runs.*aws s3 sync"),
     ],
 )
 def test_stores_elsewhere_are_refused_with_the_tool_that_copies_them(
