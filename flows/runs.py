@@ -37,7 +37,7 @@ class RunRequest:
     """What the command line asked for; empty fields mean the default."""
 
     source: str
-    path: Path
+    path: Path = Path()
     options: dict[str, JsonValue] = field(default_factory=dict)
     name: str = ""
     presets: tuple[str, ...] = ()

@@ -1,21 +1,34 @@
-"""Where things are, and secrets: the only reader of the environment."""
+"""Where things are, and secrets: the only reader of the environment, and of a project's file beside it."""
 
 import re
 import secrets
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
-from pydantic import Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, field_validator
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from infra.project_file import ProjectFile, RunDefaults
 from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
+from recmodels.registry import discover_in
 from recmodels.safety import SafetyPolicy
+from recmodels.spelling import did_you_mean
 
 
 class Settings(BaseSettings):
-    """Places, ports and secrets, from variables with the prefix ``EVERFEED_``; every default works on one machine."""
+    """Places, ports and secrets; every default works on one machine.
+
+    They come from variables with the prefix ``EVERFEED_``, then from the project's file.
+    """
 
     model_config = SettingsConfigDict(env_prefix="EVERFEED_", frozen=True, extra="ignore")
 
+    config: Path | None = None
+    """The project's file; the nearest `everfeed.toml` of the working directory and those above it, unless named."""
+    plugins: Path | None = None
+    """Folder of plug-ins of one's own, with a folder a kind, such as `models` and `channels`."""
+    run: RunDefaults = RunDefaults()
+    """What `everfeed run` runs where its options do not say so."""
     home: Path = Path(".everfeed")
     """The one folder that holds all state."""
     host: str = "127.0.0.1"
@@ -52,9 +65,38 @@ class Settings(BaseSettings):
     user_key_secret: SecretStr = SecretStr("")
     """Key of the HMAC that turns user ids into user keys; empty means the one that was made in `home`."""
 
+    time_zone: str = "UTC"
+    """What the hours of schedules mean, such as ``Europe/Berlin``; summer time is minded."""
     safety: SafetyPolicy = SafetyPolicy()
     """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
     every list is made under them."""
+
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            hint = did_you_mean(name, available_timezones())
+            raise ValueError(f"no time zone has this name.{hint} Use one such as UTC or Europe/Berlin") from error
+        return name
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return where settings come from: the call, the environment, the project's file, in this order."""
+        return init_settings, env_settings, ProjectFile(settings_cls)
+
+    @property
+    def plugin_folders(self) -> tuple[Path, ...]:
+        """Folders that the catalogues look into beside their own package."""
+        return () if self.plugins is None else (self.plugins.expanduser().resolve(),)
 
     @property
     def root(self) -> Path:
@@ -172,6 +214,7 @@ class Settings(BaseSettings):
         return {
             **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect} if prefect else {}),
             "EVERFEED_HOME": str(self.root),
+            **({"EVERFEED_CONFIG": str(self.config)} if self.config else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
             "PREFECT_API_URL": f"{self.prefect_url}/api",
@@ -235,3 +278,6 @@ class Settings(BaseSettings):
             finally:
                 partial.unlink()
         return path.read_text().strip()
+
+
+discover_in(lambda: Settings().plugin_folders)

@@ -85,6 +85,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "flows/commands/common.py",
         "flows/sender.py",
         "flows/wiring.py",
+        "infra/settings.py",
         "infra/serving/main.py",
         "infra/serving/worker.py",
         "infra/console/main.py",
