@@ -17,9 +17,11 @@ from flows.commands import (
     backup,
     canary,
     compare,
+    deploy,
     forget,
     gc,
     init,
+    pyfunc,
     quarantine,
     retrains,
     retune,
@@ -130,6 +132,8 @@ def run(
 
 
 app.command()(init.init)
+app.command()(pyfunc.pyfunc)
+app.command()(deploy.deploy)
 app.command()(tune.tune)
 app.command()(retune.retune)
 app.command()(validate.validate)

@@ -51,6 +51,8 @@ class Settings(BaseSettings):
     """Tracking URI of MLflow, of a PostgreSQL database too; empty means SQLite in `home`."""
     prefect_database_url: str = Field("", repr=False)
     """URL of the PostgreSQL database of Prefect's server; empty means SQLite in `home`."""
+    prefect_api_url: str = ""
+    """API of a Prefect server of one's own, ``https://host/api``; empty means the one that `everfeed up` starts."""
     search_url: str = Field("", repr=False)
     """SQLAlchemy URL of Optuna's tables, which are to share a database with no others; empty means SQLite in `home`."""
     lake_path: str = ""
@@ -217,7 +219,7 @@ class Settings(BaseSettings):
             **({"EVERFEED_CONFIG": str(self.config)} if self.config else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
-            "PREFECT_API_URL": f"{self.prefect_url}/api",
+            "PREFECT_API_URL": self.prefect_api_url or f"{self.prefect_url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
