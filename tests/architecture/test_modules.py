@@ -89,6 +89,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "infra/serving/main.py",
         "infra/serving/worker.py",
         "infra/console/main.py",
+        "infra/pyfunc/served_bundle.py",
     }
     assert made <= allowed
 
