@@ -11,6 +11,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.clock import utc_now
+from flows.failures import explained
 from flows.references import Reference
 from flows.retries import is_worth_retrying
 from flows.tracked import commit
@@ -59,6 +60,7 @@ class Analysed(Reference):
 
 
 @flow(name="analyze", description="What people do, like and turn to, as a report.", persist_result=False)
+@explained("analyze")
 def analyze(start: datetime | None = None, end: datetime | None = None, config: Config | None = None) -> Analysed:
     """Analyse a span of the lake, and keep the report.
 

@@ -8,6 +8,7 @@ from prefect import flow, task
 
 from flows.clock import utc_now
 from flows.evidence import config_of, examine, recorded
+from flows.failures import explained
 from flows.reconciler import reconcile, settle
 from flows.references import Release, Rolled
 from flows.retries import is_worth_retrying
@@ -37,6 +38,7 @@ def start_canary(release: Release, config: CanaryConfig, cause: str) -> str:
 
 
 @flow(name="look", description="Judge the active rollout once and act on the verdict.", persist_result=False)
+@explained("look")
 def look() -> Rolled | None:
     """Judge the active rollout, if there is one, do what the verdict says, and leave the traces that are missing."""
     active = platform().rollouts.active()

@@ -18,8 +18,11 @@ from flows.commands import (
     backup,
     canary,
     compare,
+    deploy,
     forget,
     gc,
+    init,
+    pyfunc,
     quarantine,
     retrains,
     retune,
@@ -87,8 +90,8 @@ def demo(
 
 @app.command()
 def run(
-    source: Source,
-    path: DataPath,
+    source: Source = "",
+    path: DataPath = None,
     option: Options = [],  # noqa: B006 - typer copies it
     name: Annotated[str, typer.Option(help="Call the data set this instead of the source's own name.")] = "",
     preset: Presets = [],  # noqa: B006 - the same
@@ -99,19 +102,22 @@ def run(
     suite: SuiteFiles = [],  # noqa: B006 - the same
     warm_start: WarmStart = False,
     traffic: Annotated[str, typer.Option(help="Who the new model meets: replay (held-out users) or live.")] = "replay",
-    visitors: Annotated[int, typer.Option(help="Most resampled visitors that the canary meets.", min=100)] = 20_000,
+    visitors: Annotated[
+        int | None, typer.Option(help="Most resampled visitors that the canary meets; 20,000 if left out.", min=100)
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run the lifecycle on your own data: ingest, validate, train, evaluate, register, canary, monitor.
 
-    Started again after an interruption, it goes on where it stopped: what is finished is found by its key.
+    Started again after an interruption, it goes on where it stopped: what is finished is found by its key. In a
+    project, what is left out is what `[run]` in its everfeed.toml says.
     """
     settings = read_settings()
+    from flows.run_defaults import filled
     from flows.runs import RunRequest, run_lifecycle
 
     request = RunRequest(
         source=source,
-        path=path,
         options=pairs(option),
         name=name,
         presets=tuple(preset),
@@ -120,13 +126,16 @@ def run(
         is_warm=warm_start,
         label=label,
         traffic=traffic,
-        visitors=visitors,
         replaces=replace,
         suites=tuple(suite),
     )
+    request = filled(settings, request, path=path, visitors=visitors)
     answer(run_lifecycle(settings, request, screen=screen), as_json=as_json)
 
 
+app.command()(init.init)
+app.command()(pyfunc.pyfunc)
+app.command()(deploy.deploy)
 app.command()(tune.tune)
 app.command()(retune.retune)
 app.command()(validate.validate)

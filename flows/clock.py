@@ -9,9 +9,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime, time, timedelta
 from typing import Final
+from zoneinfo import ZoneInfo
 
-DAILY_AT: Final = time(3, 0, tzinfo=UTC)
-"""When the daily lifecycle begins."""
+DAILY_AT: Final = time(3, 0)
+"""When the daily lifecycle begins, in the time zone of the settings."""
 
 _moment: ContextVar[datetime | None] = ContextVar("moment", default=None)
 
@@ -21,10 +22,12 @@ def utc_now() -> datetime:
     return _moment.get() or datetime.now(UTC)
 
 
-def next_daily(now: datetime) -> datetime:
-    """Return when the daily lifecycle begins next, where schedules are served and nobody paused it."""
-    today = datetime.combine(now.astimezone(UTC).date(), DAILY_AT)
-    return today if today > now else today + timedelta(days=1)
+def next_daily(now: datetime, *, time_zone: str = "UTC") -> datetime:
+    """Return when the daily lifecycle begins next (UTC), where schedules are served and nobody paused it."""
+    zone = ZoneInfo(time_zone)
+    today = datetime.combine(now.astimezone(zone).date(), DAILY_AT, tzinfo=zone)
+    tomorrow = datetime.combine(today.date() + timedelta(days=1), DAILY_AT, tzinfo=zone)
+    return (today if today.astimezone(UTC) > now else tomorrow).astimezone(UTC)
 
 
 @contextmanager

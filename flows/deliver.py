@@ -10,6 +10,7 @@ from prefect import flow, task
 
 from flows.channels import ChannelChoice, open_channels, open_planned, plan_channels, require_no_secrets
 from flows.clock import utc_now
+from flows.failures import explained
 from flows.incidents import check_channels
 from flows.sending import sender_lock, senders_of
 from flows.wiring import platform
@@ -17,6 +18,7 @@ from infra.locks import shared
 
 
 @flow(name="deliver", description="Send the alerts that are due.", persist_result=False)
+@explained("deliver")
 def deliver(channels: dict[str, ChannelChoice] | None = None) -> tuple[str, ...]:
     """Send what is due, each channel by itself; each incident's alerts go out in order.
 

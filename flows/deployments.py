@@ -1,7 +1,8 @@
 """When flows run: deployments with their schedules as data, and the process that serves them.
 
 Prefect writes schedules anew whenever a deployment is registered, and a pause with them; so what a person paused is
-read first and registered as paused again.
+read first and registered as paused again. One run of a deployment at a time: what changes the model waits for the run
+before it, and what only looks is left out, since the next one comes soon.
 """
 
 import asyncio
@@ -13,11 +14,14 @@ from typing import Any
 
 from prefect import Flow, aserve
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron
+from prefect.types.entrypoint import EntrypointType
 
 from flows.analyze import analyze
+from flows.by_form import run
 from flows.canary import look
 from flows.clock import DAILY_AT
 from flows.deliver import deliver
@@ -25,8 +29,12 @@ from flows.lifecycle import daily
 from flows.monitor import monitor
 from flows.retraining import retrain
 from flows.tune import tune
+from flows.wiring import MODEL_NAME, platform
 
 _log = logging.getLogger(__name__)
+
+WAITS = ConcurrencyLimitStrategy.ENQUEUE
+IS_LEFT_OUT = ConcurrencyLimitStrategy.CANCEL_NEW
 
 
 @dataclass(frozen=True)
@@ -36,8 +44,10 @@ class Schedule:
     Attributes:
         flow: What runs.
         name: Name of the deployment.
-        cron: Times, in UTC; None for what runs when something else asks for it.
+        cron: Times, in the time zone of the settings; None for what runs when something else asks for it.
         description: What a person reads in the UI.
+        collision: What becomes of a run while another one of the deployment goes on.
+        tags: What it is found by, beside the model.
         parameters: Values of the flow's parameters; a person may change them in the UI.
     """
 
@@ -45,6 +55,8 @@ class Schedule:
     name: str
     cron: str | None
     description: str
+    collision: ConcurrencyLimitStrategy = WAITS
+    tags: tuple[str, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -54,13 +66,51 @@ SCHEDULES = (
         "daily",
         f"{DAILY_AT.minute} {DAILY_AT.hour} * * *",
         "The whole lifecycle on the data that is in the lake, every night.",
+        tags=("trains",),
     ),
-    Schedule(monitor, "hourly", "15 * * * *", "Figures of the newest days against their own history."),
-    Schedule(retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it."),
-    Schedule(look, "every-5-minutes", "*/5 * * * *", "Judge the active rollout; advance, promote, hold or roll back."),
-    Schedule(analyze, "weekly", "0 6 * * 1", "What people do, like and turn to, as a report, every Monday."),
-    Schedule(tune, "search", None, "A search for hyper-parameters on what is in the lake, when a person starts it."),
-    Schedule(deliver, "by-hand", None, "Send alerts that are due; `everfeed up` has a sender that does so at once."),
+    Schedule(
+        monitor,
+        "hourly",
+        "15 * * * *",
+        "Figures of the newest days against their own history.",
+        IS_LEFT_OUT,
+        ("looks",),
+    ),
+    Schedule(
+        retrain, "drift", None, "The lifecycle because of drift, when the policy asks for it.", tags=("trains", "drift")
+    ),
+    Schedule(
+        look,
+        "every-5-minutes",
+        "*/5 * * * *",
+        "Judge the active rollout; advance, promote, hold or roll back.",
+        IS_LEFT_OUT,
+        ("looks", "canary"),
+    ),
+    Schedule(
+        analyze,
+        "weekly",
+        "0 6 * * 1",
+        "What people do, like and turn to, as a report, every Monday.",
+        IS_LEFT_OUT,
+        ("looks",),
+    ),
+    Schedule(
+        tune,
+        "search",
+        None,
+        "A search for hyper-parameters on what is in the lake, when a person starts it.",
+        tags=("trains",),
+    ),
+    Schedule(
+        deliver,
+        "by-hand",
+        None,
+        "Send alerts that are due; `everfeed up` has a sender that does so at once.",
+        IS_LEFT_OUT,
+        ("alerts",),
+    ),
+    Schedule(run, "by-form", None, "The lifecycle on data of your own: source, recipe, policy.", tags=("trains",)),
 )
 _FORMER = ("deliver/every-5-minutes",)
 """Deployments of earlier versions; nothing serves them, so their runs would be late for ever."""
@@ -69,21 +119,41 @@ _FORMER = ("deliver/every-5-minutes",)
 async def serve() -> None:
     """Register every deployment and run what becomes due, until the process is stopped."""
     await _forget_former()
-    deployments = [await _deployment(schedule) for schedule in SCHEDULES]
+    zone = platform().settings.time_zone
+    deployments = [await described(schedule, zone=zone) for schedule in SCHEDULES]
     await aserve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
 
 
-async def _deployment(schedule: Schedule) -> RunnerDeployment:
-    paused = await _is_paused(schedule)
-    active = await _is_active(schedule)
+async def described(
+    schedule: Schedule,
+    *,
+    zone: str,
+    pool: str | None = None,
+    job_variables: Mapping[str, Any] | None = None,
+    is_installed: bool = False,
+) -> RunnerDeployment:
+    """Return a deployment as Prefect takes it, paused where a person paused it.
+
+    Args:
+        schedule: What runs, and when.
+        zone: Time zone of its times.
+        pool: Work pool whose workers run it; None for the process that serves it.
+        job_variables: What the pool starts a run with.
+        is_installed: The flow is found by its module's name, as where Everfeed is installed, rather than by its file.
+    """
+    known = await _known(schedule)
+    is_active = all(entry.active for entry in known.schedules) if known else True
     deployment: RunnerDeployment = await schedule.flow.ato_deployment(
         schedule.name,
-        schedules=[] if schedule.cron is None else [Cron(schedule.cron, timezone="UTC", active=active)],
-        paused=paused,
+        schedules=[] if schedule.cron is None else [Cron(schedule.cron, timezone=zone, active=is_active)],
+        paused=bool(known and known.paused),
         parameters=dict(schedule.parameters),
         description=schedule.description,
-        tags=["everfeed"],
-        concurrency_limit=1,
+        tags=["everfeed", f"model:{MODEL_NAME}", *schedule.tags],
+        concurrency_limit=ConcurrencyLimitConfig(limit=1, collision_strategy=schedule.collision),
+        work_pool_name=pool,
+        job_variables=dict(job_variables or {}),
+        entrypoint_type=EntrypointType.MODULE_PATH if is_installed else EntrypointType.FILE_PATH,
     )
     return deployment
 
@@ -95,22 +165,13 @@ async def _forget_former() -> None:
                 await client.delete_deployment((await client.read_deployment_by_name(name)).id)
 
 
-async def _is_paused(schedule: Schedule) -> bool:
+async def _known(schedule: Schedule) -> Any:
+    """Return the deployment as the server has it, or None."""
     async with get_client() as client:
         try:
-            known = await client.read_deployment_by_name(f"{schedule.flow.name}/{schedule.name}")
+            return await client.read_deployment_by_name(f"{schedule.flow.name}/{schedule.name}")
         except ObjectNotFound:
-            return False
-        return bool(known.paused)
-
-
-async def _is_active(schedule: Schedule) -> bool:
-    async with get_client() as client:
-        try:
-            known = await client.read_deployment_by_name(f"{schedule.flow.name}/{schedule.name}")
-        except ObjectNotFound:
-            return True
-        return all(entry.active for entry in known.schedules)
+            return None
 
 
 if __name__ == "__main__":

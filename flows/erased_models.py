@@ -34,8 +34,7 @@ def learned_from(home: Platform, user_id: str, *, known: Collection[str]) -> tup
 
 def next_training(home: Platform, models: Collection[Containing], *, now: datetime) -> datetime | None:
     """Return when the next training begins, which the person cannot be in; None where no model is theirs to leave."""
-    del home
-    return next_daily(now) if models else None
+    return next_daily(now, time_zone=home.settings.time_zone) if models else None
 
 
 def standing(home: Platform, receipt: Receipt) -> tuple[Containing, ...]:

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict, JsonValue, TypeAdapter
 
 from flows.canary import start_canary
 from flows.collect import collect
+from flows.failures import explained
 from flows.ingest import ingest
 from flows.progress import stage
 from flows.references import Candidate, Reference, Release, Rolled, Snapshot, Traffic
@@ -53,6 +54,7 @@ class Data(BaseModel):
 
 
 @flow(name="lifecycle", description="From a source to a decided, or started, canary.", persist_result=False)
+@explained("lifecycle")
 def lifecycle(
     data: Data,
     recipes: list[Recipe],
@@ -71,6 +73,7 @@ def lifecycle(
 
 
 @flow(name="daily", description="The lifecycle on what is in the lake, with live events collected first.")
+@explained("daily")
 def daily(
     recipes: list[Recipe] | None = None,
     traffic: Traffic = Traffic.LIVE,

@@ -15,6 +15,7 @@ from flows.clock import utc_now
 from flows.collect import MATURITY
 from flows.deliver import deliver
 from flows.drawing import DRAWN_DAYS, DRAWN_ROWS, Drawn, describe, draw_reports
+from flows.failures import explained
 from flows.following import Decided, decide, follow
 from flows.incidents import RESOLVED_DAYS, check_retrains, record_change, report_link, silences_of
 from flows.observed import Window, read_served, read_window
@@ -79,6 +80,7 @@ class Judged(BaseModel):
 
 
 @flow(name="monitor", description="Figures of the newest days against their own history.", persist_result=False)
+@explained("monitor")
 def monitor(
     config: MonitorConfig = MonitorConfig(),  # noqa: B008 - frozen
     extra: Path | None = None,

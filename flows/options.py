@@ -12,7 +12,8 @@ Source = Annotated[
     typer.Option(help="What reads the data: movielens, kuairand, parts, sequences, table (Parquet, CSV) or synthetic."),
 ]
 DataPath = Annotated[
-    Path, typer.Option(help="File or folder to read; `table` also takes a quoted pattern, such as 'events/*.csv'.")
+    Path | None,
+    typer.Option(help="File or folder to read; `table` also takes a quoted pattern, such as 'events/*.csv'."),
 ]
 Options = Annotated[
     list[str], typer.Option("--option", help="Option of the source, such as timestamp_unit=s. Repeatable.")

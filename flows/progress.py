@@ -15,6 +15,9 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+STAGE_NOTE = "stage: "
+"""How the note begins that an error carries out of a stage."""
+
 
 class Reporter:
     """Where progress goes; this one shows nothing, for scheduled flows, whose log is Prefect's."""
@@ -65,9 +68,13 @@ def report(what: str, done: int, total: int) -> None:
 
 @contextmanager
 def stage(name: str) -> Iterator[None]:
-    """Time a stage; one that raises is not reported as done."""
+    """Time a stage; one that raises is not reported as done, and its error says in a note where it was."""
     started = perf_counter()
-    yield
+    try:
+        yield
+    except Exception as error:
+        error.add_note(f"{STAGE_NOTE}{name}")
+        raise
     _current.finish(name, perf_counter() - started)
 
 

@@ -4,6 +4,7 @@ Whoever ended a rollout (the judge, a person on the command line, the control ro
 leaves the traces that are still missing. Each trace is found by its key, so that none is left twice.
 """
 
+import hashlib
 import logging
 import re
 
@@ -11,7 +12,7 @@ from prefect.artifacts import Artifact, create_markdown_artifact
 
 from flows.clock import utc_now
 from flows.wiring import Platform
-from infra.model_registry import AliasChange
+from infra.model_registry import AliasChange, Registered
 from infra.rollout_records import Rollout, RolloutState, Transition
 from infra.rollout_traffic import stray_traffic
 from recmodels.errors import StoreError
@@ -19,6 +20,7 @@ from recmodels.errors import StoreError
 _log = logging.getLogger(__name__)
 
 _ENDS = (RolloutState.PROMOTED, RolloutState.ROLLED_BACK)
+_DESCRIBED_TAG = "everfeed.described"
 _TAG_LENGTH = 4000
 """MLflow refuses longer values of a tag."""
 
@@ -52,6 +54,7 @@ def settle(home: Platform) -> None:
         if change.was_moved_by_hand:
             report_moved(home, change)
     explain_ends(home, ends)
+    link_versions(home)
     insist_on_zero(home)
 
 
@@ -81,6 +84,33 @@ def explain_ends(home: Platform, ends: list[Transition]) -> None:
         _leave_page(home, rollout, end)
         home.registry.tag(version, {tag: f"{end.at.isoformat()} by {end.by}: {end.reason}"[:_TAG_LENGTH]})
         home.covariates.forget(end.rollout_id)
+
+
+def link_versions(home: Platform) -> None:
+    """Let each version lead to its rollouts, its drift and its run; a version that says so already is left alone."""
+    rollouts = home.rollouts.rollouts()
+    room = home.settings.console_url
+    for known in home.registry.versions():
+        words = _version_page(home, known, [one for one in rollouts if one.challenger.version == known.version])
+        digest = hashlib.sha256(words.encode()).hexdigest()[:16]
+        if known.tags.get(_DESCRIBED_TAG) != digest:
+            home.registry.describe(known.version, words)
+            links = {"canary_history": f"{room}/rollouts", "drift": f"{room}/drift", _DESCRIBED_TAG: digest}
+            home.registry.tag(known.version, links)
+
+
+def _version_page(home: Platform, known: Registered, rollouts: list[Rollout]) -> str:
+    room = home.settings.console_url
+    told = [
+        f"- [{one.rollout_id}]({room}/rollouts/{one.rollout_id}): {one.state.replace('_', ' ')} at {one.share:.0%}"
+        for one in rollouts
+    ]
+    history = "\n".join(told) or "No rollout yet."
+    return (
+        f"Bundle `{known.digest[:12]}` of [this run]({home.settings.mlflow_ui_url}/#/runs/{known.run_id}).\n\n"
+        f"**Canary history** ([all rollouts]({room}/rollouts), `everfeed canary history`)\n\n{history}\n\n"
+        f"**Drift of what it serves**: [figures]({room}/drift), [incidents]({room}/incidents).\n"
+    )
 
 
 def insist_on_zero(home: Platform) -> int:

@@ -7,6 +7,7 @@ from prefect.artifacts import create_markdown_artifact
 
 from flows.clock import utc_now
 from flows.collect import collect
+from flows.failures import explained
 from flows.lifecycle import LifecycleOutcome, improve, remembered
 from flows.replay import ReplayConfig
 from flows.retrains import RetrainConfig
@@ -18,6 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 @flow(name="retrain", description="The lifecycle because of drift; its model is a challenger.", persist_result=False)
+@explained("retrain")
 def retrain(retrain_id: str, config: RetrainConfig = RetrainConfig()) -> LifecycleOutcome | None:  # noqa: B008 - frozen
     """Run the lifecycle for a retrain that was asked for; one that somebody else runs or ended is left alone.
 

@@ -37,7 +37,7 @@ class RunRequest:
     """What the command line asked for; empty fields mean the default."""
 
     source: str
-    path: Path
+    path: Path = Path()
     options: dict[str, JsonValue] = field(default_factory=dict)
     name: str = ""
     presets: tuple[str, ...] = ()
@@ -49,6 +49,8 @@ class RunRequest:
     visitors: int = 20_000
     replaces: bool = False
     suites: tuple[Path, ...] = ()
+    own: tuple[Recipe, ...] = ()
+    """Recipes that are at hand already, after those of files."""
 
 
 def run_lifecycle(settings: Settings, request: RunRequest, *, screen: Console) -> dict[str, Any]:
@@ -124,8 +126,9 @@ def chosen_recipes(request: RunRequest) -> list[Recipe]:
     unknown = [name for name in request.presets if name not in PRESETS]
     if unknown:
         raise RecipeError(f"preset {unknown[0]!r} is not known. Known: {', '.join(PRESETS)}.")
-    names = request.presets or (() if request.recipes else STANDARD)
+    names = request.presets or (() if request.recipes or request.own else STANDARD)
     chosen = [PRESETS[name](data) for name in names] + [_read_recipe(path) for path in request.recipes]
+    chosen += request.own
     settings = [*request.overrides, *([_WARM] if request.is_warm else [])]
     recipes = [override(recipe, settings) for recipe in chosen]
     if refitted := [recipe.name for recipe in recipes if recipe.refit]:

@@ -15,6 +15,7 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 
 from flows import progress
+from flows.comparison import compare_link, comparison_note, comparison_page
 from flows.leakage import read_tables
 from flows.references import Candidate, Snapshot, Trained
 from flows.retries import is_worth_retrying
@@ -215,6 +216,7 @@ def compare_candidates(candidates: list[Candidate], parent: str) -> None:
         home.tracker.log_file(parent, path, folder="plots")
     best = max(candidates, key=lambda candidate: candidate.validation["ndcg_at_10"])
     home.tracker.set_tags(parent, {"best": best.recipe.name, "best.ndcg_at_10": f"{best.metrics['ndcg_at_10']:.4f}"})
+    _show_comparison(home, candidates, parent)
     home.tracker.finish(parent)
     create_table_artifact(
         key="candidates",
@@ -233,6 +235,18 @@ def compare_candidates(candidates: list[Candidate], parent: str) -> None:
         ],
         description="Every model of this snapshot",
     )
+
+
+def _show_comparison(home: Platform, candidates: list[Candidate], parent: str) -> None:
+    """Put the comparison where a person looks: the run's description, a page among its files, the experiment's link."""
+    base, tracker = home.settings.mlflow_ui_url, home.tracker
+    link = compare_link(base, tracker.experiment_id, [one.run_id for one in candidates])
+    note = comparison_note(candidates, link, base=base)
+    tracker.describe(parent, note)
+    tracker.log_text(parent, comparison_page(candidates, link), file="comparison.html")
+    for place, one in enumerate(sorted(candidates, key=lambda one: -one.validation["ndcg_at_10"]), start=1):
+        tracker.set_tags(one.run_id, {"compare": link, "validation.place": f"{place} of {len(candidates)}"})
+    tracker.describe_experiment(f"The newest snapshot:\n\n{note}")
 
 
 def run_key(recipe: Recipe, snapshot: Snapshot, parent: str = "") -> str:

@@ -15,6 +15,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows import progress
+from flows.failures import explained
 from flows.references import Reference
 from flows.retries import is_worth_retrying
 from flows.tracked import tags_of
@@ -50,6 +51,7 @@ class Tuned(Reference):
 
 
 @flow(name="tune", description="Search for hyper-parameters on what is in the lake.", persist_result=False)
+@explained("tune")
 def tune(search: SearchConfig) -> Tuned:
     """Run the trials that are missing, and write the best recipe.
 

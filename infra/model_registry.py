@@ -111,6 +111,11 @@ class ModelRegistry:
             for name, value in tags.items():
                 self._client.set_model_version_tag(self._name, str(version), name, value)
 
+    def describe(self, version: int, markdown: str) -> None:
+        """Write what MLflow's page of one version begins with, over an older text."""
+        with self._explained():
+            self._client.update_model_version(self._name, str(version), description=markdown)
+
     def aliases(self) -> dict[str, int]:
         """Return where each alias stands; empty before the first version."""
         with self._explained():

@@ -1,10 +1,11 @@
-"""Where things are, and secrets: the only reader of the environment."""
+"""Where things are, and secrets: the only reader of the environment, and of a project's file beside it."""
 
 import os
 import re
 import secrets
 from pathlib import Path
 from typing import Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
@@ -12,14 +13,20 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsS
 from infra import tenants
 from infra.lake_place import LakePlace
 from infra.object_store import ObjectStore, checked_url
+from infra.project_file import ProjectFile, RunDefaults
 from infra.tenants import Quotas, check_home, check_name, derived
 from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
 from recmodels.errors import StoreError
+from recmodels.registry import discover_in
 from recmodels.safety import SafetyPolicy
+from recmodels.spelling import did_you_mean
 
 
 class Settings(BaseSettings):
-    """Places, ports and secrets, from variables with the prefix ``EVERFEED_``; every default works on one machine."""
+    """Places, ports and secrets; every default works on one machine.
+
+    They come from variables with the prefix ``EVERFEED_``, then from the project's file.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="EVERFEED_",
@@ -28,6 +35,12 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,  # URLs hold passwords
     )
 
+    config: Path | None = None
+    """The project's file; the nearest `everfeed.toml` of the working directory and those above it, unless named."""
+    plugins: Path | None = None
+    """Folder of plug-ins of one's own, with a folder a kind, such as `models` and `channels`."""
+    run: RunDefaults = RunDefaults()
+    """What `everfeed run` runs where its options do not say so."""
     home: Path = Path(".everfeed")
     """The one folder that holds all state."""
     tenant: str | None = None
@@ -60,6 +73,8 @@ class Settings(BaseSettings):
     """Tracking URI of MLflow, of a PostgreSQL database too; empty means SQLite in `home`."""
     prefect_database_url: str = Field("", repr=False)
     """URL of the PostgreSQL database of Prefect's server; empty means SQLite in `home`."""
+    prefect_api_url: str = ""
+    """API of a Prefect server of one's own, ``https://host/api``; empty means the one that `everfeed up` starts."""
     search_url: str = Field("", repr=False)
     """SQLAlchemy URL of Optuna's tables, which are to share a database with no others; empty means SQLite in `home`."""
     lake_path: str = ""
@@ -88,6 +103,8 @@ class Settings(BaseSettings):
     user_key_secret: SecretStr = SecretStr("")
     """Key of the HMAC that turns user ids into user keys; empty means the one that was made in `home`."""
 
+    time_zone: str = "UTC"
+    """What the hours of schedules mean, such as ``Europe/Berlin``; summer time is minded."""
     safety: SafetyPolicy = SafetyPolicy()
     """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
     every list is made under them."""
@@ -110,26 +127,37 @@ class Settings(BaseSettings):
             tenants.check_prefect(self.prefect_database_url, self.tenant)
         return self
 
+    @field_validator("time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError) as error:
+            hint = did_you_mean(name, available_timezones())
+            raise ValueError(f"no time zone has this name.{hint} Use one such as UTC or Europe/Berlin") from error
+        return name
+
     @classmethod
     def settings_customise_sources(
         cls,
         settings_cls: type[BaseSettings],
         init_settings: PydanticBaseSettingsSource,
         env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - the base's
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - of no folder; the one named below is read
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read any setting also from a file of its name in the folder EVERFEED_SECRETS_DIR, as containers get secrets.
+        """Return where settings come from: the call, the environment, files of secrets, the project's file.
 
-        Such a file is called as the variable is, in small letters: ``everfeed_database_url``.
+        A file of the folder EVERFEED_SECRETS_DIR holds the setting that it is called after, as containers get secrets:
+        ``everfeed_database_url``.
         """
-        folder = os.environ.get("EVERFEED_SECRETS_DIR") or None
-        return (
-            init_settings,
-            env_settings,
-            dotenv_settings,
-            SecretsSettingsSource(settings_cls, secrets_dir=folder),
-        )
+        secret_files = SecretsSettingsSource(settings_cls, secrets_dir=os.environ.get("EVERFEED_SECRETS_DIR") or None)
+        return init_settings, env_settings, secret_files, ProjectFile(settings_cls)
+
+    @property
+    def plugin_folders(self) -> tuple[Path, ...]:
+        """Folders that the catalogues look into beside their own package."""
+        return () if self.plugins is None else (self.plugins.expanduser().resolve(),)
 
     @property
     def root(self) -> Path:
@@ -312,9 +340,10 @@ class Settings(BaseSettings):
             **(self.object_store.environment() if remote else {}),
             "EVERFEED_HOME": str(self.home.expanduser().resolve()),
             **({"EVERFEED_TENANT": self.tenant} if self.tenant else {}),
+            **({"EVERFEED_CONFIG": str(self.config)} if self.config else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
-            "PREFECT_API_URL": f"{self.prefect_url}/api",
+            "PREFECT_API_URL": self.prefect_api_url or f"{self.prefect_url}/api",
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -378,3 +407,6 @@ class Settings(BaseSettings):
             finally:
                 partial.unlink()
         return path.read_text().strip()
+
+
+discover_in(lambda: Settings().plugin_folders)

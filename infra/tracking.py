@@ -27,6 +27,8 @@ KEY_TAG: Final = "everfeed.key"
 """Tag that a run is found again by."""
 
 _PARENT_TAG: Final = "mlflow.parentRunId"
+_NOTE_TAG: Final = "mlflow.note.content"
+_MAX_EXPERIMENT_TAG: Final = 5000
 _MAX_PARAMETER: Final = 6000
 _MAX_TAG: Final = 8000
 _MAX_BATCH: Final = 100
@@ -152,6 +154,15 @@ class Tracker:
         """Write tags, over older values."""
         with _explained(self._uri):
             self.client.log_batch(run_id, tags=_tags(tags))
+
+    def describe(self, run_id: str, markdown: str) -> None:
+        """Write what MLflow's page of a run begins with, over an older text."""
+        self.set_tags(run_id, {_NOTE_TAG: markdown})
+
+    def describe_experiment(self, markdown: str) -> None:
+        """Write what MLflow's page of the experiment begins with, over an older text."""
+        with _explained(self._uri):
+            self.client.set_experiment_tag(self.experiment_id, _NOTE_TAG, markdown[:_MAX_EXPERIMENT_TAG])
 
     def log_data_set(self, run_id: str, *, name: str, digest: str, source: str, context: str = "training") -> None:
         """Log which data a run used.

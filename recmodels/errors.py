@@ -25,6 +25,14 @@ class UnknownNameError(EverfeedError):
     """A plug-in was asked for by a name that no module of its folder has."""
 
 
+class PluginError(EverfeedError):
+    """A plug-in of a project cannot be imported, lacks what its kind defines, or has the name of another."""
+
+
+class SettingsError(EverfeedError):
+    """A project's file of settings is missing, is no TOML, or holds an unknown name or a wrong value."""
+
+
 class BundleError(EverfeedError):
     """A bundle is incomplete, altered, of another format, or not what the digest says."""
 

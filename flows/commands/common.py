@@ -14,6 +14,7 @@ from rich.console import Console
 
 from infra.settings import Settings
 from recmodels.errors import EverfeedError, StoreError
+from recmodels.registry import discover_in
 
 _FILE_WIDTH = 160
 """Columns of a table that goes to a file or a pipe, which wraps nothing."""
@@ -33,7 +34,11 @@ def read_settings() -> Settings:
         settings = Settings()
     except ValidationError as error:
         wrong = "; ".join(map(_wrong, error.errors(include_url=False)))
-        raise EverfeedError(f"The environment is not valid: {wrong}. Correct or unset it.") from error
+        raise EverfeedError(
+            f"The settings are not valid: {wrong}. Correct or unset each in the environment, or in the project's "
+            "everfeed.toml."
+        ) from error
+    discover_in(lambda: settings.plugin_folders)
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -6,7 +6,8 @@ from typing import cast
 from monitoring.suite import Suite, ValidationContext
 from recmodels.registry import Registry
 
-SUITES = Registry("monitoring.expectations", "suite", "expectation suite")
+SUITES = Registry("monitoring.expectations", "suite", "expectation suite", is_replaceable=True)
+"""The suites by table: a project's own stands in the place of the one that comes with Everfeed."""
 
 
 def suite_of(name: str, context: ValidationContext) -> Suite:

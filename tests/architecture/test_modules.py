@@ -88,9 +88,11 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "flows/sender.py",
         "flows/wiring.py",
         "infra/container.py",
+        "infra/settings.py",
         "infra/serving/main.py",
         "infra/serving/worker.py",
         "infra/console/main.py",
+        "infra/pyfunc/served_bundle.py",
     }
     assert made <= allowed
 

@@ -114,7 +114,7 @@ def test_a_setting_is_named_when_its_variable_is_wrong(everfeed: Terminal, monke
     ended = everfeed("status")
     assert ended.code == 2
     assert "EVERFEED_GATEWAY_PORT='high'" in ended.last_line
-    assert "Correct or unset it" in ended.last_line
+    assert "Correct or unset each" in ended.last_line
 
 
 def test_the_home_is_named_when_it_is_a_file(

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from flows.deployments import SCHEDULES
 from flows.retrains import RetrainConfig, request_retrain, start_retrains
 from flows.wiring import connect
 from infra.settings import Settings
+from recmodels.presets import PRESETS
 from tests.flows.homes import ROOT, api, at_home, environment, python
 
 CRONS = {
@@ -20,7 +22,7 @@ CRONS = {
     "look/every-5-minutes": "*/5 * * * *",
     "analyze/weekly": "0 6 * * 1",
 }
-ON_DEMAND = {"retrain/drift", "tune/search", "deliver/by-hand"}
+ON_DEMAND = {"retrain/drift", "tune/search", "deliver/by-hand", "run/by-form"}
 WHOLE = CRONS.keys() | ON_DEMAND
 
 
@@ -102,6 +104,47 @@ def test_every_deployment_is_visible_with_its_times_when_it_is_served(schedules:
 def test_a_form_shows_what_can_be_set_when_a_person_triggers_a_run(schedules: Schedules) -> None:
     known = schedules.deployments()["daily/daily"]["parameter_openapi_schema"]["properties"]
     assert {"recipes", "traffic", "canary", "cause"} <= known.keys()
+
+
+def test_a_form_offers_the_catalogues_and_says_what_each_field_is(schedules: Schedules) -> None:
+    schema = schedules.deployments()["run/by-form"]["parameter_openapi_schema"]
+    forms = schema["definitions"]
+    assert {"table", "movielens"} <= set(forms["DataForm"]["properties"]["source"]["enum"])
+    assert set(forms["RecipeForm"]["properties"]["presets"]["items"]["enum"]) == set(PRESETS)
+    assert forms["Traffic"]["enum"] == ["live", "replay"]
+    assert all(
+        field.get("description") for name in ("DataForm", "PolicyForm") for field in forms[name]["properties"].values()
+    )
+    assert schema["properties"]["data"]["description"] == "What is read, and how."
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ({"data": {"source": "tabel", "path": "x"}}, "tabel"),
+        ({"data": {"source": "table", "path": ""}}, "path"),
+        ({"data": {"source": "table", "path": "x"}, "policy": {"traffic": "everyone"}}, "everyone"),
+        ({"data": {"source": "table", "path": "x"}, "policy": {"delta": 2}}, "2"),
+        ({"data": {"source": "table", "path": "x"}, "recipe": {"presets": ["eese"]}}, "eese"),
+        ({}, "data"),
+    ],
+)
+def test_the_server_refuses_a_form_before_anything_runs_when_a_value_is_wrong(
+    schedules: Schedules, parameters: dict[str, Any], words: str
+) -> None:
+    deployment = schedules.deployments()["run/by-form"]["id"]
+    url = f"{schedules.settings.prefect_url}/api/deployments/{deployment}/create_flow_run"
+    answer = httpx.post(url, json={"parameters": parameters}, timeout=30)
+    assert answer.status_code == 409
+    assert words in answer.text
+
+
+def test_one_run_of_a_deployment_at_a_time(schedules: Schedules) -> None:
+    found = schedules.deployments()
+    assert {name: found[name]["global_concurrency_limit"]["limit"] for name in WHOLE} == dict.fromkeys(WHOLE, 1)
+    waits = {name for name in WHOLE if found[name]["concurrency_options"]["collision_strategy"] == "ENQUEUE"}
+    assert waits == {"daily/daily", "retrain/drift", "tune/search", "run/by-form"}
+    assert all("model:everfeed" in found[name]["tags"] for name in WHOLE)
 
 
 def test_runs_are_scheduled_when_a_deployment_is_active(schedules: Schedules) -> None:

@@ -1,5 +1,9 @@
 """The whole way of a model on a small world with known truth: done once, found again, never doubled."""
 
+import json
+import re
+from urllib.parse import parse_qs, urlsplit
+
 import pytest
 
 from flows.lifecycle import daily
@@ -43,6 +47,24 @@ def test_every_epoch_is_tracked_once_when_a_lifecycle_is_repeated(lived: Lived) 
     assert run.data.tags["snapshot"] == lived.first.snapshot.fingerprint
     assert run.data.metrics["ndcg_at_10"] == pytest.approx(sasrec.metrics["ndcg_at_10"])
     assert {run.info.status for run in home.tracker.client.search_runs([home.tracker.experiment_id])} == {"FINISHED"}
+
+
+def test_the_comparison_is_one_click_from_the_run_and_from_the_experiment(lived: Lived) -> None:
+    tracker = connect(lived.settings).tracker
+    parent = lived.first.candidates[0].parent_id
+    note = tracker.client.get_run(parent).data.tags["mlflow.note.content"]
+    (link,) = re.findall(r"\[Compare these runs\]\((.*?)\)", note)
+    query = parse_qs(urlsplit(link.replace("#/", "")).query)
+    assert json.loads(query["runs"][0]) == [one.run_id for one in lived.first.candidates]
+    assert json.loads(query["experiments"][0]) == [tracker.experiment_id]
+    best, *others = sorted(lived.first.candidates, key=lambda one: -one.validation["ndcg_at_10"])
+    rows = [line for line in note.splitlines() if line.startswith("| [")]
+    assert [row.split("]")[0] for row in rows] == [f"| [{one.recipe.name}" for one in (best, *others)]
+    assert f"{best.metrics['ndcg_at_10']:.4f}" in rows[0]
+    assert tracker.client.get_run(best.run_id).data.tags["validation.place"] == "1 of 3"
+    experiment = tracker.client.get_experiment(tracker.experiment_id)
+    assert note in experiment.tags["mlflow.note.content"]
+    assert "comparison.html" in {file.path for file in tracker.client.list_artifacts(parent)}
 
 
 def test_version_says_why_it_is_where_it_is_when_it_was_registered(lived: Lived) -> None:

@@ -54,6 +54,10 @@ def test_an_end_has_its_page_and_its_tag_once_when_a_person_made_it_outside_a_fl
     assert _tags(rollouts, 2)[f"rollout.{rollout_id}.{state}"].endswith("by anna: seen enough")
     assert _tags(rollouts, 2)["why"] == "seen enough"
     assert rollouts.registry.aliases() == {"champion": 2 if deed == "promote" else 1}
+    page = rollouts.tracker.client.get_model_version("everfeed", "2").description
+    room = rollouts.settings.console_url
+    assert f"[{rollout_id}]({room}/rollouts/{rollout_id}): {state.replace('_', ' ')}" in page
+    assert _tags(rollouts, 2)["drift"] == f"{room}/drift"
 
 
 def test_a_promotion_and_its_undoing_leave_a_page_and_a_tag_each(rollouts: Platform) -> None:
