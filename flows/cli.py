@@ -145,18 +145,21 @@ def up(
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
     settings = read_settings()
     from flows.services import late_services, require_database, stack_services, start_detached
+    from infra.readiness import notify
     from infra.supervisor import running
 
-    require_database(settings)
     if detach:
         start_detached(settings)
         answer(_status(settings), as_json=as_json)
         return
+    require_database(settings)
     with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
         for service in late_services(settings):
             stack.add(service)
-        answer(_status(settings), as_json=as_json)
+        _answer_status(as_json=as_json)
+        notify(settings.notify_socket, "READY=1")
         _wait_for_signal(on_second=stack.watch)
+        notify(settings.notify_socket, "STOPPING=1")
 
 
 @app.command()
@@ -252,6 +255,14 @@ def _status(settings: Settings) -> dict[str, Any]:
     document = describe(settings)
     print_status(screen, document)
     return document
+
+
+def _answer_status(*, as_json: bool) -> None:
+    """Show the status from a process of its own: this one stays, and need not keep the libraries of every store."""
+    import subprocess
+
+    command = (sys.executable, "-m", "flows.cli", "status", *(["--json"] if as_json else []))
+    subprocess.run(command, check=False)  # noqa: S603 - our own command line
 
 
 def _say_ready(name: str) -> None:

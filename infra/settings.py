@@ -52,6 +52,9 @@ class Settings(BaseSettings):
     user_key_secret: SecretStr = SecretStr("")
     """Key of the HMAC that turns user ids into user keys; empty means the one that was made in `home`."""
 
+    notify_socket: str = Field("", validation_alias="NOTIFY_SOCKET")
+    """Where systemd, if it started this process, wants to be told that it is ready; systemd's own variable."""
+
     safety: SafetyPolicy = SafetyPolicy()
     """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
     every list is made under them."""

@@ -23,6 +23,7 @@ PICKLES = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "shelve", "mars
 UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "eval", "exec"}
 ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
+    "infra/mlflow_server.py": "gives its own process the variables that MLflow's application reads at its import",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
 """Modules that touch the environment beside infra/settings.py, and why."""
@@ -88,6 +89,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "infra/serving/main.py",
         "infra/serving/worker.py",
         "infra/console/main.py",
+        "infra/mlflow_server.py",
     }
     assert made <= allowed
 
