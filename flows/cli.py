@@ -4,7 +4,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from threading import Event
 from typing import Annotated, Any, NoReturn
 
@@ -17,12 +16,14 @@ from flows.commands import (
     backup,
     canary,
     compare,
+    doctor,
     forget,
     gc,
     quarantine,
     retrains,
     retune,
     tune,
+    upgrade,
     validate,
 )
 from flows.commands.common import answer, read_settings, screen
@@ -135,6 +136,8 @@ app.command()(forget.forget)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(gc.gc)
+app.command()(doctor.doctor)
+app.command()(upgrade.upgrade)
 
 
 @app.command()
@@ -195,24 +198,6 @@ def recommend(
     if not as_json:
         print_items(screen, found)
     answer(found, as_json=as_json)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is wrong with this machine, the stores and the versions, and what to do about each."""
-    settings = read_settings()
-    from flows.doctor import examine
-
-    findings = examine(settings)
-    if not as_json:
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.is_ok else "[red]wrong[/]"
-            screen.print(
-                f"{mark} {finding.subject}: {finding.seen}" + ("" if finding.is_ok else f"\n   {finding.advice}")
-            )
-    answer({"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
-    if any(not finding.is_ok for finding in findings):
-        raise typer.Exit(1)
 
 
 @app.command()

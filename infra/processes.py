@@ -144,7 +144,7 @@ def stop_leftovers(settings: Settings) -> int:
         time.sleep(0.1)
     for process in {*left, *_left(settings)}:
         _signal(process, signal.SIGKILL)
-    _record_file(settings).unlink(missing_ok=True)
+    record_file(settings).unlink(missing_ok=True)
     return len(left)
 
 
@@ -258,7 +258,7 @@ def read_record(settings: Settings) -> StackRecord:
     Raises:
         StoreError: The record is damaged.
     """
-    path = _record_file(settings)
+    path = record_file(settings)
     try:
         return msgspec.json.decode(path.read_bytes(), type=StackRecord) if path.exists() else StackRecord()
     except msgspec.DecodeError as error:
@@ -270,7 +270,7 @@ def read_record(settings: Settings) -> StackRecord:
 
 def write_record(settings: Settings, record: StackRecord) -> None:
     """Replace the record atomically."""
-    path = _record_file(settings)
+    path = record_file(settings)
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(record))
     partial.replace(path)
@@ -306,7 +306,8 @@ def _is_alive(record: ServiceRecord) -> bool:
         return False
 
 
-def _record_file(settings: Settings) -> Path:
+def record_file(settings: Settings) -> Path:
+    """Return where the record of the services of a home is."""
     return settings.root / "stack.json"
 
 

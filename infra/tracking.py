@@ -19,6 +19,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.identity import PROCESS_LABEL, has_died, this_process
 from infra.urls import without_password
 from recmodels.errors import StoreError
 
@@ -45,6 +46,11 @@ class TrackedRun:
     def key(self) -> str:
         """What the run is found again by; empty for one that nobody looks for."""
         return self.tags.get(KEY_TAG, "")
+
+    @property
+    def process(self) -> str:
+        """Which process works on it, as `infra.identity` names it; empty for a run of an older Everfeed."""
+        return self.tags.get(PROCESS_LABEL, "")
 
 
 class Tracker:
@@ -188,6 +194,16 @@ class Tracker:
             runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
         return [run.info.run_id for run in runs]
 
+    def died(self) -> list[TrackedRun]:
+        """Return the runs that are marked as running although the process that worked on them is gone."""
+        with _explained(self._uri):
+            runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+        return [run for run in map(_tracked, runs) if has_died(run.process)]
+
+    def exists(self) -> bool:
+        """Say whether anything can have been tracked yet: MLflow makes a database file at the first look."""
+        return not self._uri.startswith("sqlite:///") or Path(self._uri.removeprefix("sqlite:///")).exists()
+
     def kept(self) -> list[TrackedRun]:
         """Return every run that is not archived."""
         return self._all(ViewType.ACTIVE_ONLY)
@@ -265,6 +281,7 @@ class Tracker:
         return str(known.experiment_id)
 
     def _run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        tags = {**tags, PROCESS_LABEL: this_process()}
         with _explained(self._uri):
             found = self.client.search_runs([self.experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
             if not found:
