@@ -15,6 +15,7 @@ from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundErr
 from infra.lake_layout import TIME_COLUMNS, partition_range
 from recmodels.data import schema
 from recmodels.errors import StoreError
+from recmodels.space import is_disk_full
 
 ERASURES: Final = "_erasures"
 """The table that says which versions of the others an erasure took away."""
@@ -159,7 +160,14 @@ def explained(uri: str) -> Iterator[None]:
         yield
     except (CommitFailedError, TableNotFoundError):
         raise
-    except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, FileNotFoundError) as error:
+    except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        if is_disk_full(error):
+            raise StoreError(
+                f"table {uri} cannot be written: the disk is full. Free space (`everfeed gc --dry-run` says what nobody"
+                " needs), then try again; the table is as it was."
+            ) from error
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise
         raise StoreError(
             f"table {uri} is damaged ({_first_line(error)}). Restore it from a backup, or move the folder away and"
             " ingest again. An older version than the newest may be one whose files `everfeed gc` removed."

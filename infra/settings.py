@@ -1,14 +1,20 @@
 """Where things are, and secrets: the only reader of the environment."""
 
+import difflib
+import os
 import re
 import secrets
 from pathlib import Path
+from typing import Final
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
 from recmodels.safety import SafetyPolicy
+
+_OTHER_VARIABLES: Final = frozenset({"EVERFEED_SERVICE", "EVERFEED_TEST_DATA"})
+"""Variables with our prefix that are no settings: the mark of what a stack started, and the tests' data."""
 
 
 class Settings(BaseSettings):
@@ -168,6 +174,14 @@ class Settings(BaseSettings):
     def drift_workspace(self) -> Path:
         """Folder of the Evidently workspace."""
         return self.reports / "evidently"
+
+    @classmethod
+    def unknown_variables(cls) -> dict[str, str]:
+        """Return the variables with our prefix that no setting reads, each with the one that was probably meant."""
+        prefix = cls.model_config["env_prefix"]
+        known = {f"{prefix}{name}".upper() for name in cls.model_fields} | _OTHER_VARIABLES
+        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+        return {name: next(iter(difflib.get_close_matches(name, sorted(known), n=1)), "") for name in unknown}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""

@@ -22,6 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from infra.identity import PROCESS_LABEL, has_died, this_process
 from infra.urls import without_password
 from recmodels.errors import StoreError
+from recmodels.space import is_disk_full
 
 KEY_TAG: Final = "everfeed.key"
 """Tag that a run is found again by."""
@@ -317,7 +318,14 @@ def _tags(tags: Mapping[str, str]) -> list[RunTag]:
 def _explained(uri: str) -> Iterator[None]:
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # a damaged SQLite file passes through MLflow as it is
+        if is_disk_full(error):
+            raise StoreError(
+                f"MLflow at {without_password(uri)} cannot write: the disk is full. Free space (`everfeed gc --dry-run`"
+                " says what nobody needs), then try again; nothing was lost."
+            ) from error
+        if isinstance(error, OSError):
+            raise
         raise StoreError(
             f"MLflow at {without_password(uri)} did not do what was asked: {error}. Check EVERFEED_MLFLOW_URL, or that"
             " its server is up."

@@ -25,7 +25,7 @@ def read_settings() -> Settings:
     """Read the settings and give this process the environment that the libraries read at their import.
 
     Raises:
-        EverfeedError: A variable of the environment is not valid.
+        EverfeedError: A variable of the environment is not valid, or none that is known.
         StoreError: The home is no folder and cannot be made into one.
     """
     try:
@@ -33,6 +33,11 @@ def read_settings() -> Settings:
     except ValidationError as error:
         wrong = [f"EVERFEED_{str(p['loc'][0]).upper()}={p['input']!r}: {p['msg']}" for p in error.errors()]
         raise EverfeedError(f"The environment is not valid: {'; '.join(wrong)}. Correct or unset it.") from error
+    if unknown := Settings.unknown_variables():
+        meant = [f"{name} is not known" + (f", did you mean {near}?" if near else "") for name, near in unknown.items()]
+        raise EverfeedError(
+            f"The environment is not valid: {'; '.join(meant)} Correct or unset it: it would change nothing."
+        )
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
