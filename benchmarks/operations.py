@@ -160,10 +160,10 @@ def floor(folder: Path) -> Iterator[dict[str, list[int]]]:
             time.sleep(0.2)
         yield {name: [process.pid] for name, process in started.items()}
     finally:
-        for process in family([one.pid for one in started.values()]):
-            process.terminate()
-        for one in started.values():
-            one.wait(30)
+        left = family([one.pid for one in started.values()])
+        for process in left:
+            process.kill()
+        psutil.wait_procs(left, timeout=30)
 
 
 def idle(groups: dict[str, list[int]], *, seconds: float) -> dict[str, dict[str, float]]:

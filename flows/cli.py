@@ -143,6 +143,7 @@ app.command()(upgrade.upgrade)
 @app.command()
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers.")] = False,
+    silent: Annotated[bool, typer.Option("--silent", hidden=True, help="Do not show the status at the start.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
@@ -159,7 +160,8 @@ def up(
     with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
         for service in late_services(settings):
             stack.add(service)
-        _answer_status(as_json=as_json)
+        if not silent:
+            _answer_status(as_json=as_json)
         notify(settings.notify_socket, "READY=1")
         _wait_for_signal(on_second=stack.watch)
         notify(settings.notify_socket, "STOPPING=1")

@@ -104,7 +104,7 @@ def start_detached(settings: Settings) -> None:
     with log_path.open("ab") as log:
         begins = log.tell()
         child = subprocess.Popen(
-            (sys.executable, "-m", "flows.cli", "up"),
+            (sys.executable, "-m", "flows.cli", "up", "--silent"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
