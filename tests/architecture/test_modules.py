@@ -24,9 +24,10 @@ UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "ev
 ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
     "infra/mlflow_server.py": "gives its own process the variables that MLflow's application reads at its import",
+    "infra/settings.py": "looks for variables with our prefix that no setting reads",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
-"""Modules that touch the environment beside infra/settings.py, and why."""
+"""Modules that touch the environment by themselves, and why."""
 FOREIGN = re.compile(r"/root/|/home/[a-z]+/|/Users/|index-url")
 
 
