@@ -4,7 +4,6 @@ import logging
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from threading import Event
 from typing import Annotated, Any, NoReturn
 
@@ -19,6 +18,7 @@ from flows.commands import (
     canary,
     compare,
     deploy,
+    doctor,
     forget,
     gc,
     init,
@@ -28,6 +28,7 @@ from flows.commands import (
     retune,
     tokens,
     tune,
+    upgrade,
     validate,
 )
 from flows.commands.common import answer, read_settings, screen
@@ -147,28 +148,35 @@ app.command()(forget.forget)
 app.command()(backup.backup)
 app.command()(backup.restore)
 app.command()(gc.gc)
+app.command()(doctor.doctor)
+app.command()(upgrade.upgrade)
 
 
 @app.command()
 def up(
     detach: Annotated[bool, typer.Option("--detach", help="Return once everything answers.")] = False,
+    silent: Annotated[bool, typer.Option("--silent", hidden=True, help="Do not show the status at the start.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Start Prefect, MLflow, the gateway, the control room and the schedules; stay until Ctrl-C."""
     settings = read_settings()
     from flows.services import late_services, require_database, stack_services, start_detached
+    from infra.readiness import notify
     from infra.supervisor import running
 
-    require_database(settings)
     if detach:
         start_detached(settings)
         answer(_status(settings), as_json=as_json)
         return
+    require_database(settings)
     with running(settings, stack_services(settings), on_ready=_say_ready) as stack:
         for service in late_services(settings):
             stack.add(service)
-        answer(_status(settings), as_json=as_json)
+        if not silent:
+            _answer_status(as_json=as_json)
+        notify(settings.notify_socket, "READY=1")
         _wait_for_signal(on_second=stack.watch)
+        notify(settings.notify_socket, "STOPPING=1")
 
 
 @app.command()
@@ -204,24 +212,6 @@ def recommend(
     if not as_json:
         print_items(screen, found)
     answer(found, as_json=as_json)
-
-
-@app.command()
-def doctor(as_json: AsJson = False) -> None:
-    """Say what is wrong with this machine, the stores and the versions, and what to do about each."""
-    settings = read_settings()
-    from flows.doctor import examine
-
-    findings = examine(settings)
-    if not as_json:
-        for finding in findings:
-            mark = "[green]ok[/]" if finding.is_ok else "[red]wrong[/]"
-            screen.print(
-                f"{mark} {finding.subject}: {finding.seen}" + ("" if finding.is_ok else f"\n   {finding.advice}")
-            )
-    answer({"findings": [asdict(finding) for finding in findings]}, as_json=as_json)
-    if any(not finding.is_ok for finding in findings):
-        raise typer.Exit(1)
 
 
 @app.command()
@@ -264,6 +254,14 @@ def _status(settings: Settings) -> dict[str, Any]:
     document = describe(settings)
     print_status(screen, document)
     return document
+
+
+def _answer_status(*, as_json: bool) -> None:
+    """Show the status from a process of its own: this one stays, and need not keep the libraries of every store."""
+    import subprocess
+
+    command = (sys.executable, "-m", "flows.cli", "status", *(["--json"] if as_json else []))
+    subprocess.run(command, check=False)  # noqa: S603 - our own command line
 
 
 def _say_ready(name: str) -> None:

@@ -1,5 +1,6 @@
 """What becomes of incidents is written with the alerts that tell of it, in one transaction, by whoever changes them."""
 
+import shutil
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -11,6 +12,7 @@ from infra.outbox import AlertRecord, IncidentRecord, Outbox
 from infra.retrains import Retrain
 from infra.settings import Settings
 from monitoring.alerts.alert import alert_of
+from monitoring.alerts.disk import DISK_FAMILY, DISK_MODEL, disk_result
 from monitoring.alerts.health import (
     DELIVERY_FAMILY,
     DELIVERY_MODEL,
@@ -49,7 +51,7 @@ def report_link(settings: Settings) -> str:
 
 def link_of(incident: Incident, settings: Settings) -> str:
     """Return what a person opens about an incident: the report, or where it is not about drift the control room."""
-    is_drift = incident.family not in {DELIVERY_FAMILY, RETRAINING_FAMILY}
+    is_drift = incident.family not in {DELIVERY_FAMILY, DISK_FAMILY, RETRAINING_FAMILY}
     return report_link(settings) if is_drift else settings.console_url
 
 
@@ -207,6 +209,25 @@ def check_retrains(
         if one.ended_at is not None
     ]
     _update(outbox, RETRAINING_MODEL, lambda _: results[:1], channels=channels, now=now, link=link, config=config)
+
+
+def check_disk(
+    outbox: Outbox,
+    channels: Sequence[str],
+    *,
+    settings: Settings,
+    now: datetime,
+    config: IncidentConfig = IncidentConfig(),  # noqa: B008 - frozen
+) -> None:
+    """Open, update or resolve the incident of the disk that the home is on.
+
+    Raises:
+        StoreError: The store cannot be used, such as once the disk is full.
+    """
+    usage = shutil.disk_usage(settings.root)
+    result = disk_result(str(settings.root), free=usage.free, total=usage.total)
+    link = settings.console_url
+    _update(outbox, DISK_MODEL, lambda _: [result], channels=channels, now=now, link=link, config=config)
 
 
 def find_incident(outbox: Outbox, start: str) -> IncidentRecord:

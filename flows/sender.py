@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 from flows.channels import Plan, open_planned, plan_channels
 from flows.clock import utc_now
-from flows.incidents import check_channels
+from flows.incidents import check_channels, check_disk
 from flows.sending import ChannelSender, SendConfig, sender_lock, senders_of
 from infra.database import Database, open_database
 from infra.locks import shared
@@ -118,6 +118,7 @@ def _look(settings: Settings, outbox: Outbox, crew: Crew, config: SendConfig) ->
     try:
         names = [sender.name for sender in crew.senders]
         check_channels(outbox, names, now=now, link=settings.console_url, problems=crew.problems)
+        check_disk(outbox, names, settings=settings, now=now)
         if now >= crew.forget_at:
             outbox.forget(before=now - timedelta(days=_FORGET_DAYS))
             crew = replace(crew, forget_at=now + timedelta(hours=1))

@@ -9,12 +9,14 @@ from contextlib import contextmanager
 
 from flows import progress
 from infra.database import open_database
-from infra.processes import is_up, statuses
+from infra.logfiles import rotate
+from infra.processes import is_up, read_record
 from infra.settings import Settings
-from infra.supervisor import Service, Stack, module_command
+from infra.supervisor import SUPERVISOR_LOG, Service, Stack, module_command
 from recmodels.errors import AlreadyRunningError, EverfeedError
 
 _START_SECONDS = 180.0
+_LOOK_SECONDS = 0.1
 
 
 def stack_services(settings: Settings, *, with_schedules: bool = True) -> tuple[Service, ...]:
@@ -97,27 +99,30 @@ def start_detached(settings: Settings) -> None:
     if is_up(settings):
         raise AlreadyRunningError(f"a stack is already up over {settings.root}. Stop it with `everfeed down` first.")
     settings.logs.mkdir(parents=True, exist_ok=True)
-    log_path = settings.logs / "supervisor.log"
+    log_path = settings.logs / SUPERVISOR_LOG
+    rotate(log_path)
     with log_path.open("ab") as log:
+        begins = log.tell()
         child = subprocess.Popen(
-            (sys.executable, "-m", "flows.cli", "up"),
+            (sys.executable, "-m", "flows.cli", "up", "--silent"),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
-    late = {service.name for service in late_services(settings)}
-    while not (found := statuses(settings)) or not all(one.is_ready for one in found if one.name not in late):
+    while not (found := read_record(settings)).is_ready or found.supervisor != child.pid:
         if child.poll() is not None:
-            lines = log_path.read_text(errors="replace").splitlines()[-4:]
+            with log_path.open("rb") as log:
+                log.seek(begins)
+                lines = log.read().decode(errors="replace").splitlines()[-4:]
             raise EverfeedError(f"the stack did not start; {log_path} ends with: " + " ".join(lines))
-        time.sleep(0.5)
+        time.sleep(_LOOK_SECONDS)
 
 
 def background_services() -> tuple[Service, ...]:
     """Return the processes that nobody opens: the one that runs scheduled flows, and the one that sends alerts."""
     return (
-        Service("schedules", module_command("flows.deployments")),
+        Service("schedules", module_command("flows.deployments"), after="prefect"),
         Service("sender", module_command("flows.sender")),
     )
 
@@ -143,13 +148,10 @@ def _mlflow(settings: Settings) -> Service:
     """Its database comes through the environment: every user of the machine may see a command line."""
     own = (f"{settings.host}:*", "localhost:*")
     command = module_command(
-        "mlflow",
-        "server",
+        "infra.mlflow_server",
         "--artifacts-destination",
         settings.artifacts_place,
         *_listen(settings.host, settings.mlflow_port),
-        "--workers",
-        "1",
         "--allowed-hosts",
         ",".join(own),
         "--cors-allowed-origins",

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from flows.marks import mark_flow_run
 from infra.audit_log import AuditLog
 from infra.database import Database, open_database
 from infra.erasures import ErasureStore
@@ -140,5 +141,6 @@ def connect(settings: Settings) -> Platform:
 
 
 def platform() -> Platform:
-    """Return the platform that the environment describes."""
+    """Return the platform that the environment describes, for the flow run that asks."""
+    mark_flow_run()
     return connect(Settings())

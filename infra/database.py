@@ -209,6 +209,24 @@ def open_database(url: str, *, is_synced: bool = True) -> Database:
     return database
 
 
+def peek_version(url: str) -> str | None:
+    """Return the schema version of the database at `url` without changing it; None where it holds no tables.
+
+    Raises:
+        StoreError: The URL cannot be used, the database is damaged or unreachable, or a newer Everfeed wrote it.
+    """
+    parsed = _parse(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return None
+    database = Database(_engine(parsed, is_synced=True))
+    try:
+        version = database.schema_version()
+    finally:
+        database.close()
+    _refuse_newer(version, url=parsed)
+    return version
+
+
 @contextmanager
 def _begun(engine: Engine) -> Iterator[Connection]:
     """Yield a transaction; a connection that turns out to be dead when it begins is replaced, once."""

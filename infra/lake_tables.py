@@ -15,6 +15,7 @@ from infra.lake_layout import TIME_COLUMNS, partition_range
 from infra.lake_place import LakePlace
 from recmodels.data import schema
 from recmodels.errors import StoreError
+from recmodels.space import is_disk_full
 
 ERASURES: Final = "_erasures"
 """The table that says which versions of the others an erasure took away."""
@@ -177,6 +178,11 @@ def explained(uri: str, place: LakePlace | None = None) -> Iterator[None]:
     except TableNotFoundError:
         raise
     except (DeltaError, duckdb.IOException, duckdb.InvalidInputException, OSError) as error:
+        if is_disk_full(error):
+            raise StoreError(
+                f"table {uri} cannot be written: the disk is full. Free space (`everfeed gc --dry-run` says what nobody"
+                " needs), then try again; the table is as it was."
+            ) from error
         if store is not None and (words := store.explanation(uri, error)):
             raise StoreError(words) from None
         if isinstance(error, CommitFailedError) or not isinstance(error, _DAMAGE):

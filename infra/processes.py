@@ -6,6 +6,7 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -23,6 +24,9 @@ _log = logging.getLogger(__name__)
 
 STOP_SECONDS = 15.0
 
+SERVICE_VARIABLE = "EVERFEED_SERVICE"
+"""Variable that a service, and whatever it starts, carries its name in."""
+
 
 class ServiceRecord(msgspec.Struct, frozen=True):
     """One started service: its process, told from a later one of the same number by the time it was created."""
@@ -35,10 +39,19 @@ class ServiceRecord(msgspec.Struct, frozen=True):
 
 
 class StackRecord(msgspec.Struct, frozen=True):
-    """The services of a stack and the process that watches them."""
+    """The services of a stack and the process that watches them.
+
+    Attributes:
+        supervisor: Number of that process.
+        services: What it has started, in the order of the stack.
+        supervisor_created: When that process was created; 0 where an earlier Everfeed wrote the record.
+        is_ready: Every service that somebody waits for has answered.
+    """
 
     supervisor: int = 0
     services: list[ServiceRecord] = msgspec.field(default_factory=list)
+    supervisor_created: float = 0.0
+    is_ready: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,34 +106,99 @@ def statuses(settings: Settings) -> list[ServiceStatus]:
 
 
 def take_down(settings: Settings, *, timeout_seconds: float = 30.0) -> bool:
-    """Stop the stack of this home, whoever started it.
+    """Stop the stack of this home, whoever started it; a supervisor that does not end in time is killed.
 
     Returns:
         True when something was stopped, False when nothing ran.
+
+    Raises:
+        StoreError: A stack is up, and its record is damaged, so that nobody knows which process holds it.
     """
-    supervisor = read_record(settings).supervisor
     was_up = is_up(settings)
-    if was_up and supervisor not in (0, os.getpid()):
-        os.kill(supervisor, signal.SIGTERM)
+    record = read_record(settings) if was_up else StackRecord()
+    if was_up and _is_supervisor(record):
+        os.kill(record.supervisor, signal.SIGTERM)
         deadline = time.monotonic() + timeout_seconds
         while is_up(settings) and time.monotonic() < deadline:
             time.sleep(0.1)
-    return stop_leftovers(settings) > 0 or was_up
+        if is_up(settings) and _is_supervisor(record):
+            _log.warning("supervisor %d did not stop in %.0f s and is killed", record.supervisor, timeout_seconds)
+            os.kill(record.supervisor, signal.SIGKILL)
+            while is_up(settings):
+                time.sleep(0.05)
+    return (not is_up(settings) and stop_leftovers(settings) > 0) or was_up
 
 
 def stop_leftovers(settings: Settings) -> int:
-    """Stop services that outlived a supervisor that was killed, and return how many there were."""
-    left = [record for record in read_record(settings).services if _is_alive(record)]
-    for record in left:
-        _log.warning("service %s (process %d) outlived its supervisor and is stopped", record.name, record.pid)
-        signal_group(record.pid, signal.SIGTERM)
+    """Stop what outlived a supervisor that was killed: services, and whatever they started; return how many there were.
+
+    Found by the record, and by the mark in the environment of everything that a service of this home started, so that
+    a lost record, or a service that died before its workers, hides none.
+    """
+    left = _left(settings)
+    for process in left:
+        _log.warning("process %d (%s) outlived its supervisor and is stopped", process.pid, marked_as(process))
+        _signal(process, signal.SIGTERM)
     deadline = time.monotonic() + STOP_SECONDS
-    while any(_is_alive(record) for record in left) and time.monotonic() < deadline:
+    while any(map(_runs, left)) and time.monotonic() < deadline:
         time.sleep(0.1)
-    for record in left:
-        signal_group(record.pid, signal.SIGKILL)
-    _record_file(settings).unlink(missing_ok=True)
+    for process in {*left, *_left(settings)}:
+        _signal(process, signal.SIGKILL)
+    record_file(settings).unlink(missing_ok=True)
     return len(left)
+
+
+def supervised(root: Path) -> list[psutil.Process]:
+    """Return every living process that a service of a home is or has started, as far as this user may see them."""
+    found = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            variables = process.environ()
+            if variables.get(SERVICE_VARIABLE) and variables.get("EVERFEED_HOME") == str(root) and _runs(process):
+                found.append(process)
+    return [process for process in found if process.pid != os.getpid()]
+
+
+def marked_as(process: psutil.Process) -> str:
+    """Name the service that a process is or belongs to."""
+    try:
+        return str(process.environ().get(SERVICE_VARIABLE) or process.name())
+    except psutil.Error:
+        return "ended"
+
+
+def _left(settings: Settings) -> list[psutil.Process]:
+    known = [psutil.Process(one.pid) for one in _recorded(settings) if _is_alive(one)]
+    return list({*known, *supervised(settings.root)})
+
+
+def _recorded(settings: Settings) -> list[ServiceRecord]:
+    try:
+        return read_record(settings).services
+    except StoreError as error:
+        _log.warning("%s", error)  # the marks in the environment still tell
+        return []
+
+
+def _is_supervisor(record: StackRecord) -> bool:
+    """Say whether the recorded supervisor lives, rather than another process of its number, and is not this one."""
+    if record.supervisor in {0, os.getpid()}:
+        return False
+    created = created_at(record.supervisor)
+    return created > 0 and record.supervisor_created in {0.0, created}
+
+
+def _runs(process: psutil.Process) -> bool:
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Send a signal to a process, unless it has ended; psutil refuses one whose number is another's by now."""
+    with suppress(psutil.NoSuchProcess):
+        process.send_signal(number)
 
 
 def signal_group(pid: int, number: signal.Signals) -> None:
@@ -180,27 +258,22 @@ def read_record(settings: Settings) -> StackRecord:
     Raises:
         StoreError: The record is damaged.
     """
-    path = _record_file(settings)
+    path = record_file(settings)
     try:
         return msgspec.json.decode(path.read_bytes(), type=StackRecord) if path.exists() else StackRecord()
     except msgspec.DecodeError as error:
         raise StoreError(
-            f"the record of running services {path} is damaged ({error}). Stop what still runs over this home by its "
-            "ports, which `everfeed doctor` names, delete the file, then `everfeed down` and `everfeed up`."
+            f"the record of running services {path} is damaged ({error}). Delete the file, then `everfeed down`, which "
+            "finds what still runs over this home, and `everfeed up`."
         ) from error
 
 
 def write_record(settings: Settings, record: StackRecord) -> None:
     """Replace the record atomically."""
-    path = _record_file(settings)
+    path = record_file(settings)
     partial = path.with_suffix(".partial")
     partial.write_bytes(msgspec.json.encode(record))
     partial.replace(path)
-
-
-def remove_record(settings: Settings) -> None:
-    """Forget the stack after a clean stop."""
-    _record_file(settings).unlink(missing_ok=True)
 
 
 def _status(record: ServiceRecord) -> ServiceStatus:
@@ -233,7 +306,8 @@ def _is_alive(record: ServiceRecord) -> bool:
         return False
 
 
-def _record_file(settings: Settings) -> Path:
+def record_file(settings: Settings) -> Path:
+    """Return where the record of the services of a home is."""
     return settings.root / "stack.json"
 
 

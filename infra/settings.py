@@ -4,7 +4,7 @@ import os
 import re
 import secrets
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
 
 from pydantic import Field, SecretStr, field_validator, model_validator
@@ -20,6 +20,10 @@ from recmodels.errors import StoreError
 from recmodels.registry import discover_in
 from recmodels.safety import SafetyPolicy
 from recmodels.spelling import did_you_mean
+
+_OTHER_VARIABLES: Final = frozenset({"EVERFEED_SECRETS_DIR", "EVERFEED_SERVICE", "EVERFEED_TEST_DATA"})
+"""Variables with our prefix that are no settings: a folder of files of settings, the mark of what a
+stack started, and the tests' data."""
 
 
 class Settings(BaseSettings):
@@ -105,6 +109,9 @@ class Settings(BaseSettings):
 
     time_zone: str = "UTC"
     """What the hours of schedules mean, such as ``Europe/Berlin``; summer time is minded."""
+    notify_socket: str = Field("", validation_alias="NOTIFY_SOCKET")
+    """Where systemd, if it started this process, wants to be told that it is ready; systemd's own variable."""
+
     safety: SafetyPolicy = SafetyPolicy()
     """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
     every list is made under them."""
@@ -330,6 +337,14 @@ class Settings(BaseSettings):
     def drift_workspace(self) -> Path:
         """Folder of the Evidently workspace."""
         return self.reports / "evidently"
+
+    @classmethod
+    def unknown_variables(cls) -> dict[str, str]:
+        """Return the variables with our prefix that no setting reads, each with a hint at what was probably meant."""
+        prefix = cls.model_config["env_prefix"]
+        known = {f"{prefix}{name}".upper() for name in cls.model_fields} | _OTHER_VARIABLES
+        unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
+        return {name: did_you_mean(name, sorted(known)) for name in unknown}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""

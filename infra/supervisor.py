@@ -14,14 +14,20 @@ from pathlib import Path
 from typing import IO
 
 from infra import processes
+from infra.logfiles import rotate
 from infra.processes import ServiceRecord, StackRecord
 from infra.settings import Settings
 from recmodels.errors import EverfeedError
 
 _log = logging.getLogger(__name__)
 
+SUPERVISOR_LOG = "supervisor.log"
+"""Log of `everfeed up --detach` itself, beside those of the services."""
+
 _BACKOFF_SECONDS = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-_LOG_LIMIT_BYTES = 10_000_000
+_HEALTHY_SECONDS = 60.0
+"""A service that lived so long is restarted as quickly as at its first end."""
+_LOOK_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -34,6 +40,7 @@ class Service:
         url: Address a person opens; empty for a service without one.
         port: Port it listens on; 0 for a service without one.
         ready_path: Path that answers 200 once the service works; empty for a service without one.
+        after: Name of the service that must answer before this one is first started; empty for none.
     """
 
     name: str
@@ -41,6 +48,7 @@ class Service:
     url: str = ""
     port: int = 0
     ready_path: str = ""
+    after: str = ""
 
 
 class Stack:
@@ -55,7 +63,9 @@ class Stack:
         self._children: dict[str, subprocess.Popen[bytes]] = {}
         self._failures = {service.name: 0 for service in services}
         self._restart_at: dict[str, float] = {}
+        self._started_at: dict[str, float] = {}
         self._lock: IO[str] | None = None
+        self._is_ready = False
 
     def start(self) -> None:
         """Start every service; wait for none.
@@ -70,10 +80,11 @@ class Stack:
         for service in self._services:
             _require_free(service, self._settings.host)
         for service in self._services:
-            self._spawn(service)
+            if not service.after:
+                self._spawn(service)
 
     def wait_ready(self, *, timeout_seconds: float, on_ready: Callable[[str], None] | None = None) -> None:
-        """Wait until every service answers.
+        """Wait until every service answers; one that goes after another is started as soon as that one answers.
 
         Raises:
             EverfeedError: A service ended, or did not answer in time; its last log lines are in the message.
@@ -82,16 +93,19 @@ class Stack:
         waiting = [service for service in self._services if service.ready_path]
         while waiting:
             for service in list(waiting):
-                if processes.answers(service.url, service.ready_path):
+                if service.name in self._children and processes.answers(service.url, service.ready_path):
                     waiting.remove(service)
+                    self._begin_after(service.name)
                     if on_ready:
                         on_ready(service.name)
-                elif self._children[service.name].poll() is not None:
+                elif service.name in self._children and self._children[service.name].poll() is not None:
                     raise EverfeedError(f"{service.name} ended while it was starting. {self._tail(service.name)}")
             if waiting and time.monotonic() > deadline:
                 late = waiting[0].name
                 raise EverfeedError(f"{late} did not answer within {timeout_seconds:.0f} s. {self._tail(late)}")
-            time.sleep(0.2)
+            time.sleep(_LOOK_SECONDS)
+        self._is_ready = True
+        self._write_record()
 
     def add(self, service: Service) -> None:
         """Start one more service, which is watched and stopped with the others.
@@ -105,20 +119,28 @@ class Stack:
         self._spawn(service)
 
     def watch(self) -> None:
-        """Restart what has ended, each service after a growing pause; call it about once a second."""
+        """Restart what has ended, each service after a growing pause; call it about once a second.
+
+        Logs that have grown too large begin anew.
+        """
         now = time.monotonic()
         for service in self._services:
-            child = self._children[service.name]
-            if child.poll() is None:
+            rotate(self._log_path(service.name))
+            child = self._children.get(service.name)
+            if child is None or child.poll() is None:
                 continue
             if service.name not in self._restart_at:
+                if now - self._started_at[service.name] >= _HEALTHY_SECONDS:
+                    self._failures[service.name] = 0
                 pause = _BACKOFF_SECONDS[min(self._failures[service.name], len(_BACKOFF_SECONDS) - 1)]
                 _log.warning("service %s ended with code %s; restart in %.1f s", service.name, child.returncode, pause)
                 self._restart_at[service.name] = now + pause
                 self._failures[service.name] += 1
+                processes.signal_group(child.pid, signal.SIGKILL)  # workers that it left would hold its port
             elif now >= self._restart_at[service.name]:
                 del self._restart_at[service.name]
                 self._spawn(service)
+        rotate(self._settings.logs / SUPERVISOR_LOG)
 
     def stop(self) -> None:
         """Stop every service with its own children, the last started first; safe to call twice."""
@@ -134,24 +156,48 @@ class Stack:
             child.wait()
         self._children.clear()
         if self._lock is not None:
-            processes.remove_record(self._settings)
+            processes.stop_leftovers(
+                self._settings
+            )  # what a service started in a session of its own, such as a flow run
             self._lock.close()
             self._lock = None
 
     def _spawn(self, service: Service) -> None:
-        log_path = self._log_path(service.name)
-        if log_path.exists() and log_path.stat().st_size > _LOG_LIMIT_BYTES:
-            log_path.replace(log_path.with_suffix(".log.1"))
-        with log_path.open("ab") as log:
+        rotate(self._log_path(service.name))
+        with self._open_log(service.name) as log:
             self._children[service.name] = subprocess.Popen(  # noqa: S603 - our own command lines
                 service.command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **self._settings.environment()},
+                env={**os.environ, **self._settings.environment(), processes.SERVICE_VARIABLE: service.name},
                 start_new_session=True,
             )
-        processes.write_record(self._settings, StackRecord(os.getpid(), [self._record(s) for s in self._started()]))
+        self._started_at[service.name] = time.monotonic()
+        self._write_record()
+
+    def _open_log(self, name: str) -> IO[bytes]:
+        """Open a log; a service whose log cannot be made, such as on a full disk, runs without one."""
+        try:
+            return self._log_path(name).open("ab")
+        except OSError as error:
+            _log.warning("service %s runs without its log %s: %s", name, self._log_path(name), error.strerror)
+            return Path(os.devnull).open("ab")
+
+    def _begin_after(self, name: str) -> None:
+        for service in self._services:
+            if service.after == name and service.name not in self._children:
+                self._spawn(service)
+
+    def _write_record(self) -> None:
+        """Write down what runs; where that fails, as on a full disk, the marks of the processes still tell."""
+        services = [self._record(service) for service in self._started()]
+        own = os.getpid()
+        record = StackRecord(own, services, processes.created_at(own), self._is_ready)
+        try:
+            processes.write_record(self._settings, record)
+        except OSError as error:
+            _log.warning("the record of running services cannot be written: %s", error.strerror)
 
     def _started(self) -> list[Service]:
         return [service for service in self._services if service.name in self._children]
@@ -165,7 +211,7 @@ class Stack:
 
     def _tail(self, name: str) -> str:
         path = self._log_path(name)
-        lines = path.read_text(errors="replace").splitlines()[-5:]
+        lines = path.read_text(errors="replace").splitlines()[-5:] if path.exists() else []
         return f"Its log {path} ends with: " + " | ".join(lines)
 
 

@@ -19,9 +19,11 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from pydantic import JsonValue
 from sqlalchemy.exc import SQLAlchemyError
 
+from infra.identity import PROCESS_LABEL, has_died, this_process
 from infra.object_store import ObjectStore, is_url
 from infra.urls import without_password
 from recmodels.errors import StoreError
+from recmodels.space import is_disk_full
 
 KEY_TAG: Final = "everfeed.key"
 """Tag that a run is found again by."""
@@ -48,6 +50,11 @@ class TrackedRun:
     def key(self) -> str:
         """What the run is found again by; empty for one that nobody looks for."""
         return self.tags.get(KEY_TAG, "")
+
+    @property
+    def process(self) -> str:
+        """Which process works on it, as `infra.identity` names it; empty for a run of an older Everfeed."""
+        return self.tags.get(PROCESS_LABEL, "")
 
 
 class Tracker:
@@ -204,6 +211,16 @@ class Tracker:
             runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
         return [run.info.run_id for run in runs]
 
+    def died(self) -> list[TrackedRun]:
+        """Return the runs that are marked as running although the process that worked on them is gone."""
+        with _explained(self._uri):
+            runs = self.client.search_runs([self.experiment_id], "attributes.status = 'RUNNING'", max_results=1000)
+        return [run for run in map(_tracked, runs) if has_died(run.process)]
+
+    def exists(self) -> bool:
+        """Say whether anything can have been tracked yet: MLflow makes a database file at the first look."""
+        return not self._uri.startswith("sqlite:///") or Path(self._uri.removeprefix("sqlite:///")).exists()
+
     def kept(self) -> list[TrackedRun]:
         """Return every run that is not archived."""
         return self._all(ViewType.ACTIVE_ONLY)
@@ -296,6 +313,7 @@ class Tracker:
         return str(known.experiment_id)
 
     def _run(self, key: str, *, name: str, tags: Mapping[str, str]) -> str:
+        tags = {**tags, PROCESS_LABEL: this_process()}
         with _explained(self._uri):
             found = self.client.search_runs([self.experiment_id], f"tags.`{KEY_TAG}` = '{key}'", max_results=1)
             if not found:
@@ -331,7 +349,14 @@ def _tags(tags: Mapping[str, str]) -> list[RunTag]:
 def _explained(uri: str) -> Iterator[None]:
     try:
         yield
-    except (MlflowException, SQLAlchemyError) as error:  # a damaged SQLite file passes through MLflow as it is
+    except (MlflowException, SQLAlchemyError, OSError) as error:  # a damaged SQLite file passes through MLflow as it is
+        if is_disk_full(error):
+            raise StoreError(
+                f"MLflow at {without_password(uri)} cannot write: the disk is full. Free space (`everfeed gc --dry-run`"
+                " says what nobody needs), then try again; nothing was lost."
+            ) from error
+        if isinstance(error, OSError):
+            raise
         raise StoreError(
             f"MLflow at {without_password(uri)} did not do what was asked: {error}. Check EVERFEED_MLFLOW_URL, or that"
             " its server is up."

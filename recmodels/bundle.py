@@ -5,7 +5,8 @@ Nothing in a bundle is about a person, a place or the time it was made, so the s
 
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +16,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from recmodels.arrays import is_tame, read_arrays
@@ -33,6 +35,7 @@ from recmodels.reranking.config import RerankingConfig
 from recmodels.retrieval.choice import Choice, choose, exact_for
 from recmodels.retrieval.config import RetrievalConfig
 from recmodels.scorers import EncoderScorer, Scorer, load_scorer
+from recmodels.space import is_disk_full
 from recmodels.tables import read_table
 from recmodels.weights import Weights, save_weights
 
@@ -118,7 +121,8 @@ def write_bundle(
         ranking: The second stage, where the recipe asks for one.
 
     Raises:
-        BundleError: The parts do not fit together, or the recipe asks for a second stage and there is none.
+        BundleError: The parts do not fit together, the recipe asks for a second stage and there is none, or the disk is
+            full.
         ValueError: The recipe's utility gives a weight to what the ranker does not predict.
     """
     release = recipe.ranking.release if recipe.ranking else None
@@ -143,16 +147,30 @@ def write_bundle(
         ranking=release,
         files={},
     )
-    return _write(
-        root,
-        manifest,
-        scorer=scorer,
-        vocabulary=vocabulary,
-        items=items,
-        item_counts=item_counts,
-        weights=weights,
-        ranking=ranking,
-    )
+    with _room_for(root):
+        return _write(
+            root,
+            manifest,
+            scorer=scorer,
+            vocabulary=vocabulary,
+            items=items,
+            item_counts=item_counts,
+            weights=weights,
+            ranking=ranking,
+        )
+
+
+@contextmanager
+def _room_for(root: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, SafetensorError, pa.ArrowException) as error:
+        if not is_disk_full(error):
+            raise
+        raise BundleError(
+            f"no bundle can be written to {root}: the disk is full. Free space, then train again; it goes on from its"
+            " checkpoint."
+        ) from error
 
 
 def load_bundle(root: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Bundle:

@@ -27,7 +27,7 @@ def read_settings() -> Settings:
     """Read the settings and give this process the environment that the libraries read at their import.
 
     Raises:
-        EverfeedError: A variable of the environment is not valid.
+        EverfeedError: A variable of the environment is not valid, or none that is known.
         StoreError: The home is no folder and cannot be made into one.
     """
     try:
@@ -38,6 +38,11 @@ def read_settings() -> Settings:
             f"The settings are not valid: {wrong}. Correct or unset each in the environment, or in the project's "
             "everfeed.toml."
         ) from error
+    if unknown := Settings.unknown_variables():
+        raise EverfeedError(
+            f"The environment is not valid: {' '.join(f'{name} is not known.{hint}' for name, hint in unknown.items())} "
+            "Correct or unset it: it would change nothing."
+        )
     discover_in(lambda: settings.plugin_folders)
     try:
         settings.root.mkdir(parents=True, exist_ok=True)

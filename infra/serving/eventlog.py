@@ -31,6 +31,8 @@ QUEUE_LIMIT = 20_000
 
 _GROUP_LIMIT = 1_000
 _RETRY_SECONDS = 0.5
+_TURNED_AWAY_AFTER = 2
+"""Failed attempts, one after the other, after which feedback is refused at once rather than left to wait."""
 
 
 class LogFullError(Exception):
@@ -70,6 +72,7 @@ class EventLog:
         self.limit = limit
         self._queue: queue.SimpleQueue[ServedRequest | _Report | None] = queue.SimpleQueue()
         self._is_stopping = False
+        self._trouble: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="eventlog", daemon=True)
         self.lag = Histogram("everfeed_log_seconds", "From an answer to its durable row; a crash loses this much.")
         self.written = 0
@@ -108,6 +111,8 @@ class EventLog:
             LogFullError: The queue is full.
             StoreError: The store could not take it; nothing of it was kept.
         """
+        if self._trouble is not None:
+            raise self._trouble
         self._require_room()
         loop = asyncio.get_running_loop()
         report = _Report(tuple(outcomes), loop, loop.create_future())
@@ -156,7 +161,7 @@ class EventLog:
             receipts = self._events.append_group(served, outcomes, learn=self._clicks.learn)
         except Exception as error:  # noqa: BLE001 - a door: whatever the store says, the rows must not be lost
             _log.warning("a group is written piece by piece rows=%d problem=%r", len(served) + len(reports), error)
-            self._write_served(served)
+            self._write_served(served, reports)
             for report in reports:
                 self._write_report(report)
         else:
@@ -164,14 +169,23 @@ class EventLog:
             for report, receipt in zip(reports, receipts, strict=True):
                 report.resolve(receipt)
 
-    def _write_served(self, served: list[ServedRequest]) -> None:
-        """Write answers, again and again while the store cannot take them; the queue fills meanwhile."""
+    def _write_served(self, served: list[ServedRequest], reports: list[_Report]) -> None:
+        """Write answers, again and again while the store cannot take them; the queue fills meanwhile.
+
+        Feedback has a sender who can try again, and who would otherwise wait for as long: from the second failure on
+        it is refused with what the store said, that of this group and what waits in the queue included.
+        """
+        failures = 0
         while served:
             try:
                 self._events.append_requests(served)
             except Exception as error:  # noqa: BLE001 - a door: whatever the store says, the rows must not be lost
                 _log.warning("answers wait rows=%d problem=%r", len(served), error)
+                failures += 1
+                if failures >= _TURNED_AWAY_AFTER:
+                    self._turn_away(error, reports)
             else:
+                self._trouble = None
                 self._count(served)
                 return
             if self._is_stopping:
@@ -179,6 +193,17 @@ class EventLog:
                 _log.error("answers lost rows=%d", len(served))
                 return
             time.sleep(_RETRY_SECONDS)
+
+    def _turn_away(self, error: Exception, reports: list[_Report]) -> None:
+        """Refuse feedback until the store takes answers again."""
+        self._trouble = error
+        waiting = [self._queue.get_nowait() for _ in range(self._queue.qsize())]  # no other thread takes from it
+        for row in (*reports, *waiting):
+            if isinstance(row, _Report):
+                row.resolve(error)
+            else:
+                self._queue.put(row)
+        reports.clear()
 
     def _write_report(self, report: _Report) -> None:
         try:

@@ -8,7 +8,6 @@ import logging
 import os
 import socket
 import sys
-import tempfile
 from typing import NoReturn
 
 from infra.settings import Settings
@@ -30,8 +29,8 @@ def main() -> NoReturn:
     except PortTakenError as error:
         sys.stderr.write(f"{error}\n")
         sys.exit(1)
-    memory = tempfile.TemporaryFile()  # noqa: SIM115 - without a name, for as long as a worker has it open
-    _become_parent(settings.gateway_workers, [listener.fileno(), memory.fileno()])
+    memory = os.memfd_create("everfeed-figures")  # a file on a disk that is full kills who touches a new page of it
+    _become_parent(settings.gateway_workers, [listener.fileno(), memory])
 
 
 def _become_parent(workers: int, shared: list[int]) -> NoReturn:

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass, fields
 from datetime import datetime
 
+from monitoring.alerts.disk import DISK_FAMILY
 from monitoring.alerts.health import DELIVERY_FAMILY
 from monitoring.alerts.retraining import RETRAINING_FAMILY
 from monitoring.incident import Incident, Transition, TransitionKind, figure_of, finding_of
@@ -12,7 +13,7 @@ from recmodels.errors import EverfeedError
 
 _SHOWN = 5
 _CRITICAL = {"data", "serving", DELIVERY_FAMILY}
-_SUBJECTS = {DELIVERY_FAMILY: "alert delivery", RETRAINING_FAMILY: "retraining"}
+_SUBJECTS = {DELIVERY_FAMILY: "alert delivery", RETRAINING_FAMILY: "retraining", DISK_FAMILY: "disk space"}
 """What incidents are about that are not of drift."""
 _USER_ID = re.compile(r"\b(user_?id)\s*=\s*[^\s,;\])]+", re.IGNORECASE)
 

@@ -24,10 +24,11 @@ UNSAFE_CALLS = {"torch.load", "torch.save", "yaml.load", "yaml.unsafe_load", "ev
 ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
     "infra/container.py": "hands the variables of its container on to the program that it becomes",
-    "infra/settings.py": "reads the variables that AWS libraries know, and which folder secrets are read from",
+    "infra/mlflow_server.py": "gives its own process the variables that MLflow's application reads at its import",
+    "infra/settings.py": "reads what AWS libraries know, which folder secrets are in, and variables that no setting reads",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
-"""Modules that touch the environment by name, and why."""
+"""Modules that touch the environment by themselves, and why."""
 FOREIGN = re.compile(r"/root/|/home/[a-z]+/|/Users/|index-url")
 
 
@@ -93,6 +94,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "infra/serving/worker.py",
         "infra/console/main.py",
         "infra/pyfunc/served_bundle.py",
+        "infra/mlflow_server.py",
     }
     assert made <= allowed
 

@@ -117,6 +117,18 @@ def test_a_setting_is_named_when_its_variable_is_wrong(everfeed: Terminal, monke
     assert "Correct or unset each" in ended.last_line
 
 
+def test_a_variable_is_refused_with_what_was_meant_when_no_setting_reads_it(
+    everfeed: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EVERFEED_GATEWAY_PROT", "8800")
+    monkeypatch.setenv("EVERFEED_ZZZ", "1")
+    ended = everfeed("status")
+    assert ended.code == 2
+    assert "EVERFEED_GATEWAY_PROT is not known, did you mean EVERFEED_GATEWAY_PORT?" in ended.last_line
+    assert "EVERFEED_ZZZ is not known" in ended.last_line
+    assert "8800" not in ended.last_line  # it may be a secret
+
+
 def test_the_home_is_named_when_it_is_a_file(
     everfeed: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,8 +46,7 @@ def test_record_is_read_as_written_when_there_is_one(settings: Settings) -> None
     record = StackRecord(7, [ServiceRecord("gateway", 8, 9.5, "http://127.0.0.1:8700", "/healthz")])
     processes.write_record(settings, record)
     assert processes.read_record(settings) == record
-    processes.remove_record(settings)
-    processes.remove_record(settings)
+    assert not processes.take_down(settings)
     assert processes.read_record(settings) == StackRecord()
 
 

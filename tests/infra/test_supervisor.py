@@ -214,6 +214,19 @@ def test_waiting_says_which_service_is_late_when_the_time_is_up(settings: Settin
         pass
 
 
+def test_a_log_is_emptied_under_a_service_that_writes_on(settings: Settings) -> None:
+    code = "import sys; print('begins'); sys.stdout.flush()\nfor line in sys.stdin: pass\n"
+    code += "import time\nwhile True: print('on', flush=True); time.sleep(0.02)"
+    with running(settings, (Service("talker", (sys.executable, "-c", code)),)) as stack:
+        log = settings.logs / "talker.log"
+        _until(lambda: "on" in log.read_text())
+        with log.open("ab") as added:
+            added.write(b"x" * 10_000_001)
+        stack.watch()
+        _until(lambda: log.read_text().startswith("on\n") and log.stat().st_size < 10_000)
+    assert log.with_suffix(".log.1").stat().st_size > 10_000_001
+
+
 def test_a_log_begins_anew_when_it_grew_too_large(settings: Settings) -> None:
     settings.logs.mkdir(parents=True)
     log = settings.logs / "talker.log"
@@ -258,12 +271,94 @@ def test_leftovers_are_stopped_by_down_when_a_supervisor_was_killed(settings: Se
     assert not processes.take_down(settings)
 
 
-def test_down_leaves_a_stranger_alone_when_it_has_the_number_of_an_ended_service(
+@pytest.fixture
+def stranger() -> Iterator[subprocess.Popen[bytes]]:
+    """A process that belongs to nobody's stack."""
+    process = subprocess.Popen((sys.executable, "-c", "import time; time.sleep(600)"))
+    yield process
+    process.kill()
+    process.wait()
+
+
+def test_down_leaves_a_stranger_alone_when_it_has_the_number_of_an_ended_process(
+    settings: Settings, stranger: subprocess.Popen[bytes]
+) -> None:
+    settings.root.mkdir()
+    earlier = processes.created_at(stranger.pid) - 60
+    ended = processes.ServiceRecord("files", stranger.pid, earlier, "", "/")
+    processes.write_record(settings, processes.StackRecord(stranger.pid, [ended], earlier))
+    with processes.hold_lock(settings):
+        processes.take_down(settings, timeout_seconds=0.2)
+    assert not processes.take_down(settings)
+    assert stranger.poll() is None
+
+
+def test_leftovers_are_found_by_their_mark_when_the_record_is_lost_or_damaged(
     settings: Settings, orphan: psutil.Process
 ) -> None:
-    record = processes.read_record(settings)
-    (service,) = record.services
-    earlier = processes.ServiceRecord(service.name, service.pid, service.created - 60, service.url, service.ready_path)
-    processes.write_record(settings, processes.StackRecord(record.supervisor, [earlier]))
-    assert not processes.take_down(settings)
-    assert orphan.is_running()
+    (settings.root / "stack.json").write_text("{")
+    assert processes.take_down(settings)
+    assert _is_gone(orphan.pid)
+    assert not (settings.root / "stack.json").exists()
+
+
+def test_a_supervisor_that_does_not_stop_is_killed_with_its_services_when_it_is_taken_down(
+    settings: Settings, pages: Path
+) -> None:
+    command = (sys.executable, "-c", _SUPERVISE, str(settings.root), str(pages), str(_free_port()))
+    supervisor = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT)
+    assert supervisor.stdout is not None
+    with supervisor.stdout:
+        assert supervisor.stdout.readline() == b"ready\n"
+    service = _pids(settings)["files"]
+    supervisor.send_signal(signal.SIGSTOP)
+    assert processes.take_down(settings, timeout_seconds=0.5)
+    assert supervisor.wait(10) == -signal.SIGKILL
+    assert _is_gone(service)
+    assert not processes.is_up(settings)
+
+
+def test_workers_that_a_killed_service_left_are_ended_when_it_is_restarted(settings: Settings, tmp_path: Path) -> None:
+    note = tmp_path / "workers"
+    code = (
+        "import pathlib, subprocess, sys, time\n"
+        "worker = subprocess.Popen((sys.executable, '-c', 'import time; time.sleep(600)'))\n"
+        f"pathlib.Path({str(note)!r}).open('a').write(f'{{worker.pid}} ')\n"
+        "time.sleep(600)\n"
+    )
+    with running(settings, (Service("parent", (sys.executable, "-c", code)),)) as stack:
+        _until(lambda: note.exists() and note.read_text().endswith(" "))
+        os.kill(_pids(settings)["parent"], signal.SIGKILL)
+
+        def is_back() -> bool:
+            stack.watch()
+            return len(note.read_text().split()) == 2
+
+        _until(is_back)
+        first, second = map(int, note.read_text().split())
+        assert _is_gone(first)
+        assert not _is_gone(second)
+    _until(lambda: _is_gone(second))
+
+
+def test_what_a_service_started_in_a_session_of_its_own_ends_with_the_stack(settings: Settings, tmp_path: Path) -> None:
+    note = tmp_path / "child"
+    code = (
+        "import pathlib, subprocess, sys, time\n"
+        "child = subprocess.Popen((sys.executable, '-c', 'import time; time.sleep(600)'), start_new_session=True)\n"
+        f"pathlib.Path({str(note)!r}).write_text(f'{{child.pid}} ')\n"
+        "time.sleep(600)\n"
+    )
+    with running(settings, (Service("schedules", (sys.executable, "-c", code)),)):
+        _until(lambda: note.exists() and note.read_text().endswith(" "))
+    assert _is_gone(int(note.read_text()))
+
+
+def test_a_service_starts_once_the_one_it_goes_after_answers(settings: Settings, pages: Path) -> None:
+    first = _service("first", pages)
+    code = f"import urllib.request; print(urllib.request.urlopen({first.url!r}).status)"
+    second = Service("second", (sys.executable, "-c", f"{code}; import time; time.sleep(600)"), after="first")
+    with running(settings, (first, second), timeout_seconds=60):
+        assert processes.read_record(settings).is_ready
+        assert list(_pids(settings)) == ["first", "second"]
+        _until(lambda: (settings.logs / "second.log").read_text() == "200\n")

@@ -1,19 +1,16 @@
-"""What is wrong with this machine, the stores and the versions, each with what to do."""
+"""The machine: versions, memory, disk, the home and the ports."""
 
 import importlib.metadata
 import os
 import shutil
 import socket
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
 
 import psutil
 
-from flows.wiring import Platform, connect
-from infra.processes import is_up, port_owner, statuses
+from flows.doctor.finding import Finding
+from infra.processes import is_up, port_owner
 from infra.settings import Settings
-from recmodels.errors import EverfeedError
 
 _MINIMUM_MEMORY_GB = 4.0
 _MINIMUM_DISK_GB = 5.0
@@ -25,32 +22,9 @@ _PINNED = {
 }
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at. `advice` says what to do, and is empty where nothing is wrong."""
-
-    subject: str
-    is_ok: bool
-    seen: str
-    advice: str = ""
-
-
-def examine(settings: Settings) -> list[Finding]:
-    """Look at everything; a store that cannot be opened is a finding, not an error."""
-    home = connect(settings)
-    return [
-        _python(),
-        *_versions(),
-        _memory(),
-        _disk(settings),
-        _home(settings),
-        *_ports(settings),
-        _store("database", lambda: home.database.schema_version() or "empty"),
-        _store("lake", lambda: _lake_versions(home)),
-        _store("rollouts", lambda: _serving(home)),
-        _store("model registry", lambda: _registry(home)),
-        *_services(settings),
-    ]
+def look(settings: Settings) -> list[Finding]:
+    """Look at what every home on this machine depends on."""
+    return [_python(), *_versions(), _memory(), _disk(settings), _home(settings), *_ports(settings)]
 
 
 def _python() -> Finding:
@@ -117,52 +91,3 @@ def _port(host: str, name: str, port: int) -> Finding:
             advice = f"Stop that process, or set EVERFEED_{name.upper()}_PORT."
             return Finding(f"port of {name}", is_ok=False, seen=f"{port} is taken {port_owner(port)}", advice=advice)
     return Finding(f"port of {name}", is_ok=True, seen=f"{port} is free")
-
-
-def _store(subject: str, read: Callable[[], str]) -> Finding:
-    try:
-        return Finding(subject, is_ok=True, seen=read())
-    except EverfeedError as error:
-        return Finding(subject, is_ok=False, seen=type(error).__name__, advice=str(error))
-
-
-def _lake_versions(home: Platform) -> str:
-    versions = {name: home.lake.version(name) for name in ("interactions", "items", "users")}
-    held = [f"{name} at version {version}" for name, version in versions.items() if version is not None]
-    return ", ".join(held) or "empty"
-
-
-def _serving(home: Platform) -> str:
-    champion = home.rollouts.champion()
-    return f"version {champion.version} serves" if champion else "nobody serves yet"
-
-
-def _registry(home: Platform) -> str:
-    champion = home.rollouts.champion()
-    if champion is None:
-        return "empty"
-    alias = home.registry.aliases().get("champion")
-    if alias != champion.version:
-        raise EverfeedError(
-            f"MLflow's alias champion is at version {alias}, the rollouts table says {champion.version}. "
-            "Somebody moved it by hand; the next look writes it back."
-        )
-    return f"alias champion at version {alias}"
-
-
-def _services(settings: Settings) -> list[Finding]:
-    try:
-        known = statuses(settings)
-    except EverfeedError as error:
-        return [Finding("services", is_ok=False, seen=type(error).__name__, advice=str(error))]
-    return [
-        Finding(
-            f"service {service.name}",
-            service.is_ready,
-            f"process {service.pid}, {service.memory_mb:.0f} MB" if service.is_running else "stopped",
-            ""
-            if service.is_ready
-            else f"Read {settings.logs / service.name}.log, then `everfeed down` and `everfeed up`.",
-        )
-        for service in known
-    ]
