@@ -39,10 +39,8 @@ def read_settings() -> Settings:
             "everfeed.toml."
         ) from error
     if unknown := Settings.unknown_variables():
-        raise EverfeedError(
-            f"The environment is not valid: {' '.join(f'{name} is not known.{hint}' for name, hint in unknown.items())} "
-            "Correct or unset it: it would change nothing."
-        )
+        wrong = " ".join(f"{name} is not known.{hint}" for name, hint in unknown.items())
+        raise EverfeedError(f"The environment is not valid: {wrong} Correct or unset it: it would change nothing.")
     discover_in(lambda: settings.plugin_folders)
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
