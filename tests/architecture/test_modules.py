@@ -25,7 +25,7 @@ ENVIRONMENT = {
     "flows/commands/common.py": "gives its own process the variables that libraries read at their import",
     "infra/container.py": "hands the variables of its container on to the program that it becomes",
     "infra/mlflow_server.py": "gives its own process the variables that MLflow's application reads at its import",
-    "infra/settings.py": "reads what AWS libraries know, where files of secrets are, and variables that no setting reads",
+    "infra/settings.py": "reads what AWS libraries know, where secrets are, and variables that no setting reads",
     "infra/supervisor.py": "hands the variables of this process on to the services that it starts",
 }
 """Modules that touch the environment by themselves, and why."""
