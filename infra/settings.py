@@ -269,6 +269,11 @@ class Settings(BaseSettings, HomeFolder):
         return self.prefect_address.rstrip("/") or f"http://{self.host}:{self.prefect_port}"
 
     @property
+    def prefect_api(self) -> str:
+        """Address of the API of Prefect's server."""
+        return self.prefect_api_url.rstrip("/") or f"{self.prefect_url}/api"
+
+    @property
     def mlflow_ui_url(self) -> str:
         """Address of the MLflow UI."""
         return self.mlflow_address.rstrip("/") or f"http://{self.host}:{self.mlflow_port}"
@@ -298,7 +303,7 @@ class Settings(BaseSettings, HomeFolder):
             **({"EVERFEED_CONFIG": str(self.config)} if self.config else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
-            "PREFECT_API_URL": self.prefect_api_url or f"{self.prefect_url}/api",
+            "PREFECT_API_URL": self.prefect_api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
