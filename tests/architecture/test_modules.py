@@ -87,7 +87,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "flows/wiring.py",
         "infra/serving/main.py",
         "infra/serving/worker.py",
-        "infra/console/main.py",
+        "flows/control_room.py",
     }
     assert made <= allowed
 
