@@ -46,6 +46,8 @@ def create_app(settings: Settings, database: Database, desk: Desk) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        for name in pages.templates.list_templates():
+            pages.templates.get_template(name)  # compiled now rather than for the first who asks
         yield
         await watch.close()
 

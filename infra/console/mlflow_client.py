@@ -7,9 +7,10 @@ from typing import Any
 import httpx
 import msgspec
 
+from infra.console.calls import open_client
 from recmodels.errors import StoreError
 
-_TIMEOUT_SECONDS = 2.0
+_TIMEOUT_SECONDS = 5.0
 _LOWER, _UPPER = "_lower", "_upper"
 
 
@@ -91,7 +92,7 @@ class MlflowClient:
     def __init__(self, url: str, *, model: str = "everfeed") -> None:
         self._url = url
         self._model = model
-        self._client = httpx.AsyncClient(base_url=f"{url}/api/2.0/mlflow", timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._client = open_client(f"{url}/api/2.0/mlflow", timeout_seconds=_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

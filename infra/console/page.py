@@ -1,6 +1,7 @@
 """Pages as HTML: templates with everything escaped, and how times and figures are written."""
 
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -13,8 +14,9 @@ FOLDER = Path(__file__).parent
 _MINUTE, _HOUR, _DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 
 
+@cache
 def environment() -> Environment:
-    """Return the templates; a name that a template misspells is an error rather than empty text."""
+    """Return the templates, one a process; a name that a template misspells is an error rather than empty text."""
     made = Environment(
         loader=FileSystemLoader(FOLDER / "templates"),
         autoescape=True,

@@ -10,9 +10,10 @@ from typing import Any, TypeVar
 import httpx
 import msgspec
 
+from infra.console.calls import open_client
 from recmodels.errors import StoreError
 
-_TIMEOUT_SECONDS = 2.0
+_TIMEOUT_SECONDS = 5.0
 _PAST_RUNS = 12
 """Ended runs of a flow from which its usual duration is taken."""
 _RUNNING = frozenset({"RUNNING", "CANCELLING"})
@@ -135,7 +136,7 @@ class PrefectClient:
     def __init__(self, url: str, *, tag: str = "everfeed") -> None:
         self._url = url
         self._tag = tag
-        self._client = httpx.AsyncClient(base_url=f"{url}/api", timeout=_TIMEOUT_SECONDS, trust_env=False)
+        self._client = open_client(f"{url}/api", timeout_seconds=_TIMEOUT_SECONDS)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -41,6 +41,13 @@ class Heard:
         return MappingProxyType({}) if self.pasts.problem else self.pasts.value or MappingProxyType({})
 
     @property
+    def waits(self) -> str:
+        """Who is being asked for the first time, in a sentence; empty for nobody."""
+        asked = {"the gateway": self.gateway, "Prefect": self.pasts, "MLflow": self.tracked, "the lake": self.ingested}
+        names = [name for name, answer in asked.items() if not answer.is_asked]
+        return f"Still being asked: {', '.join(names)}." if names else ""
+
+    @property
     def problems(self) -> tuple[str, ...]:
         """Who does not answer, and what to do; one sentence each."""
         found = (self.gateway.problem, self.pasts.problem or self.schedules.problem, self.tracked.problem)

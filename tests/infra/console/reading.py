@@ -1,5 +1,6 @@
 """What tests of the control room do with its pages: read them, fill in a form, and make something to show."""
 
+import time
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
 
@@ -23,6 +24,7 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: list[tuple[str, dict[str, str | None]]] = []
         self.text = ""
+        self.html = html
         self.feed(html)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -44,6 +46,14 @@ def load(client: httpx.Client, path: str = "/", *, status: int = 200, **query: s
     response = client.get(path, params=query)
     assert response.status_code == status, response.text
     return Page(response.text)
+
+
+def load_settled(client: httpx.Client) -> Page:
+    """Load the first page once everybody who is asked behind it has answered, or failed to."""
+    deadline = time.monotonic() + 20
+    while "being" in (page := load(client)).text and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return page
 
 
 def agree(client: httpx.Client, path: str, **answers: str) -> httpx.Response:
