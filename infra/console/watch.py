@@ -43,8 +43,13 @@ class Heard:
     @property
     def waits(self) -> str:
         """Who is being asked for the first time, in a sentence; empty for nobody."""
-        asked = {"the gateway": self.gateway, "Prefect": self.pasts, "MLflow": self.tracked, "the lake": self.ingested}
-        names = [name for name, answer in asked.items() if not answer.is_asked]
+        asked = {
+            "the gateway": self.gateway.is_asked,
+            "Prefect": self.pasts.is_asked,
+            "MLflow": self.tracked.is_asked,
+            "the lake": self.ingested.is_asked,
+        }
+        names = [name for name, is_asked in asked.items() if not is_asked]
         return f"Still being asked: {', '.join(names)}." if names else ""
 
     @property
