@@ -20,7 +20,7 @@ from infra.console.pages import Pages
 from infra.console.sessions import Sessions
 from infra.console.watch import Watch
 from infra.database import Database
-from infra.serving.problems import RefusedError, answer_bug
+from infra.serving.problems import RefusedError
 from infra.serving.security import Guard, allowed_hosts
 from infra.settings import Settings
 from recmodels.errors import StoreError
@@ -28,6 +28,10 @@ from recmodels.errors import StoreError
 _STORE = (
     "The control room cannot read its stores. It shows them again as soon as they can be read; the gateway goes on"
     " serving what it has loaded. "
+)
+_BUG = (
+    "The control room failed, and its log, logs/console.log in the home, says how. If you were doing something, the"
+    " audit log says whether it was done."
 )
 
 
@@ -64,6 +68,10 @@ def create_app(settings: Settings, database: Database, desk: Desk) -> Starlette:
         html = pages.templates.get_template("unreadable.html").render(words=words)
         return Response(html, status_code=503, media_type="text/html")
 
+    async def failed(_request: Request, _error: Exception) -> Response:
+        html = pages.templates.get_template("unreadable.html").render(words=_BUG)
+        return Response(html, status_code=500, media_type="text/html")
+
     return Starlette(
         routes=[*_routes(pages), *_mounts(settings)],
         middleware=[
@@ -75,7 +83,7 @@ def create_app(settings: Settings, database: Database, desk: Desk) -> Starlette:
             HTTPException: missing,
             StoreError: unreadable,
             RefusedError: _refused,
-            Exception: answer_bug,
+            Exception: failed,
         },
         lifespan=lifespan,
     )

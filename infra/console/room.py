@@ -12,9 +12,9 @@ from infra.console.incidents import IncidentView, read_incidents
 from infra.console.links import Links
 from infra.console.mlflow_client import TrackedVersion
 from infra.console.models import MetricRow, ModelCard, cards, metric_rows
-from infra.console.prefect_client import FlowPast
+from infra.console.prefect_views import FlowPast
 from infra.console.rollout_view import RolloutView, read_rollout
-from infra.console.stages import Stage, guarded, with_run
+from infra.console.stages import Running, Stage, guarded, with_run
 from infra.database import Database
 from infra.figures import Figures, FigureStore
 from infra.lake import Lake
@@ -45,6 +45,7 @@ class Room:
         champions: The newest first.
         records: The newest of the audit log.
         retrains: The newest.
+        running: Whole lifecycles that run, as far as Prefect answers.
     """
 
     stages: list[Stage]
@@ -60,6 +61,7 @@ class Room:
     champions: list[Champion]
     records: list[AuditRecord]
     retrains: list[Retrain]
+    running: list[Running]
 
 
 def read_room(
@@ -112,6 +114,7 @@ def read_room(
         champions=champions[:_CHAMPIONS],
         records=AuditLog(database).recent(_RECORDS),
         retrains=RetrainStore(database).all()[:_RETRAINS],
+        running=stages.running(pasts, links=links),
     )
 
 

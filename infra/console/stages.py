@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 
 from infra.console.links import Links
-from infra.console.prefect_client import FlowPast, FlowRun
+from infra.console.prefect_views import FlowPast, FlowRun
 from infra.lake import Lake
 from infra.rollouts import Champion, Rollout
 from infra.settings import Settings
@@ -15,6 +15,8 @@ from recmodels.errors import EverfeedError
 
 FLOWS = ("ingest", "collect", "validate", "train", "release", "monitor", "lifecycle", "daily", "retrain")
 """Flows whose runs are asked of Prefect."""
+
+_WHOLE = frozenset({"lifecycle", "daily", "retrain"})
 
 _FLOWS_OF: Mapping[str, tuple[str, ...]] = {
     "Ingest": ("ingest", "collect"),
@@ -52,6 +54,17 @@ class Stage:
     num_past: int = 0
     run_link: str = ""
     problem: str = ""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A whole lifecycle that runs: its flow, since when, until when by what past runs took, and where to see it."""
+
+    flow: str
+    since: datetime
+    ends_at: datetime | None
+    num_past: int
+    link: str
 
 
 def ingested(lake: Lake) -> Stage:
@@ -141,7 +154,7 @@ def with_run(stage: Stage, pasts: Mapping[str, FlowPast], *, links: Links, now: 
     assert run is not None, "chosen above"
     link = links.flow_run(run.run_id)
     if run.is_running:
-        ends_at = run.started_at + timedelta(seconds=past.seconds) if past.seconds else None
+        ends_at = _ends_at(run, past)
         seconds = (now - run.started_at).total_seconds()
         running = replace(stage, state="active", at=run.started_at, seconds=seconds, run_link=link)
         return replace(running, ends_at=ends_at, num_past=past.num_runs)
@@ -149,6 +162,20 @@ def with_run(stage: Stage, pasts: Mapping[str, FlowPast], *, links: Links, now: 
         problem = run.words or "the run failed; Prefect has its log"
         return replace(stage, state="failed", problem=problem, seconds=_took(run), run_link=link, at=run.ended_at)
     return replace(stage, seconds=_took(run), run_link=link)
+
+
+def running(pasts: Mapping[str, FlowPast], *, links: Links) -> list[Running]:
+    """Return the whole lifecycles that run."""
+    known = [(flow, past, past.newest) for flow, past in pasts.items() if flow in _WHOLE]
+    return [
+        Running(flow, run.started_at, _ends_at(run, past), past.num_runs, links.flow_run(run.run_id))
+        for flow, past, run in known
+        if run is not None and run.is_running
+    ]
+
+
+def _ends_at(run: FlowRun, past: FlowPast) -> datetime | None:
+    return run.started_at + timedelta(seconds=past.seconds) if past.seconds is not None else None
 
 
 def _took(run: FlowRun) -> float | None:

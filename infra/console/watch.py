@@ -9,7 +9,8 @@ from infra.console.cell import Answer, Cell
 from infra.console.desk import Desk, HeldBack
 from infra.console.gateway_client import GatewayClient
 from infra.console.mlflow_client import MlflowClient, TrackedVersion
-from infra.console.prefect_client import FlowPast, PrefectClient, ScheduleView
+from infra.console.prefect_client import PrefectClient
+from infra.console.prefect_views import FlowPast, ScheduleView
 from infra.console.room import read_ingested
 from infra.console.stages import FLOWS, Stage
 from infra.database import Database
