@@ -14,6 +14,7 @@ from flows.commands import (
     alerts,
     analyze,
     audit,
+    audit_log,
     backup,
     canary,
     compare,
@@ -22,6 +23,7 @@ from flows.commands import (
     quarantine,
     retrains,
     retune,
+    tokens,
     tune,
     validate,
 )
@@ -53,7 +55,7 @@ app = typer.Typer(
     add_completion=False,
 )
 
-for group in (canary, quarantine, alerts, retrains):
+for group in (canary, quarantine, alerts, retrains, tokens):
     app.add_typer(group.app)
 
 _RUN_LOGGERS = ("prefect.flow_runs", "prefect.task_runs")
@@ -130,6 +132,7 @@ app.command()(retune.retune)
 app.command()(validate.validate)
 app.command()(compare.compare)
 app.command()(audit.audit_leakage)
+app.command()(audit_log.audit_log)
 app.command()(analyze.analyze)
 app.command()(forget.forget)
 app.command()(backup.backup)

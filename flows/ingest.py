@@ -16,6 +16,7 @@ from pydantic import JsonValue
 from flows.clock import utc_now
 from flows.references import Batch
 from flows.wiring import platform
+from infra.tenants import check_lake
 from monitoring.quality import load_suites
 from recmodels.data.interactions import deduplicate, fingerprint, normalise
 from recmodels.data.sampling import sample_users
@@ -62,6 +63,8 @@ def ingest(
 @task(name="stage", task_run_name="stage {source}")
 def stage_tables(source: str, path: Path, options: dict[str, JsonValue], name: str, sample: float) -> Batch:
     """Read, normalise and write the tables into a folder named by their content; the same content is written once."""
+    settings = platform().settings
+    check_lake(Path(settings.lake), settings.quotas)
     tables = sample_users(read_source(source, path, options), share=sample)
     unique = deduplicate(normalise(tables.interactions, source=tables.name))
     interactions, users = (without_erased(rows) for rows in (unique.table, tables.users))

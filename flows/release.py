@@ -15,6 +15,7 @@ from flows.train import evaluate_bundle, read_split
 from flows.warm_start import since_of
 from flows.wiring import Platform, platform
 from infra.rollout_records import ModelReference, RolloutState
+from infra.tenants import check_versions
 from recmodels.bundle import load_bundle
 from recmodels.data.interactions import positives
 from recmodels.errors import GateRefusedError
@@ -223,6 +224,9 @@ def _register(home: Platform, candidate: Candidate, snapshot: Snapshot, *, state
         "recall_at_10": f"{candidate.metrics['recall_at_10']:.4f}",
         **({"origin": candidate.origin} if candidate.origin else {}),
     }
+    known = {one.digest for one in home.registry.versions()}
+    if candidate.digest not in known:
+        check_versions(len(known), home.settings.quotas)
     source = f"runs:/{candidate.run_id}/{BUNDLE_FOLDER}"
     return home.registry.register(candidate.digest, run_id=candidate.run_id, source=source, tags=tags)
 

@@ -4,8 +4,10 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
+from flows.clock import utc_now
 from flows.evidence import Look, config_of, deadline_of, examine
 from flows.wiring import Platform
+from infra.rollout_decisions import JUST_PROMOTED
 from infra.rollout_records import Champion, RecordedVerdict, Rollout, RolloutState
 from monitoring.canary.arms import Evidence
 from monitoring.canary.outlook import next_to_fire, outlook
@@ -85,12 +87,18 @@ def chosen(home: Platform, rollout_id: str, *, action: str, newest: bool = False
     known = home.rollouts.rollouts()
     if known and newest:
         return known[0]
+    if known and action == "abort" and _is_just_promoted(known[0], now=utc_now()):
+        return known[0]  # it was promoted while somebody reached for the abort, which beats a promotion
     if not known:
         raise StoreError(f"there is nothing to {action}: no rollout was ever started. `everfeed run` starts one.")
     promoted = next((r.rollout_id for r in known if r.state == RolloutState.PROMOTED), None)
     undo = f" `everfeed canary abort {promoted}` undoes the newest promotion." if promoted else ""
     names = ", ".join(f"{r.rollout_id} ({r.state.replace('_', ' ')})" for r in known[:5])
     raise StoreError(f"there is nothing to {action}: no rollout is active. The newest: {names}. Name one.{undo}")
+
+
+def _is_just_promoted(rollout: Rollout, *, now: datetime) -> bool:
+    return rollout.state == RolloutState.PROMOTED and now - rollout.updated_at <= JUST_PROMOTED
 
 
 def _active(home: Platform, rollout: Rollout, *, now: datetime) -> Document:

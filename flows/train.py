@@ -29,6 +29,7 @@ from flows.tracked import (
 )
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
+from infra.tenants import training_slot
 from recmodels.bundle import load_bundle, write_bundle
 from recmodels.data.schema import ITEM_ID, SAFETY
 from recmodels.data.splits import Split, split_interactions
@@ -37,6 +38,7 @@ from recmodels.evaluation import plots
 from recmodels.evaluation.evaluator import evaluate
 from recmodels.evaluation.record import Evaluation
 from recmodels.evaluation.slices import groups_of
+from recmodels.lineage import Origin
 from recmodels.ranker import Ranker
 from recmodels.ranking.stage import TrainedStage, train_stage
 from recmodels.recipe import Recipe
@@ -78,11 +80,17 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     home = platform()
     origin = find_origin(home, snapshot, recipe)
     key = run_key(recipe, snapshot, origin.parent)
-    folder = home.settings.runs / key
-    done = folder / _TRAINED
+    done = home.settings.runs / key / _TRAINED
     if done.exists():
         return Trained.model_validate_json(done.read_text()).model_copy(update={"was_done": True})
-    started = perf_counter()
+    with training_slot(home.settings.root / "locks", home.settings.quotas):
+        return _train_anew(home, snapshot, recipe, origin, key=key, parent=parent)
+
+
+def _train_anew(
+    home: Platform, snapshot: Snapshot, recipe: Recipe, origin: Origin, *, key: str, parent: str
+) -> Trained:
+    started, folder = perf_counter(), home.settings.runs / key
     run_id = _open_model_run(home, snapshot, recipe, key=key, parent=parent)
     split = read_split(home, snapshot, recipe)
     folder.mkdir(parents=True, exist_ok=True)
@@ -107,7 +115,7 @@ def train_recipe(snapshot: Snapshot, recipe: Recipe, parent: str) -> Trained:
     )
     track_training(home, trained, fitted.epochs)
     track_start(home, run_id, start.words, fitted.warm_start)
-    _write(done, trained.model_dump_json())
+    _write(folder / _TRAINED, trained.model_dump_json())
     return trained
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from infra.audit_log import AuditLog
 from infra.database import Database, open_database
 from infra.erasures import ErasureStore
 from infra.events import EventStore
@@ -13,6 +14,7 @@ from infra.outbox import Outbox
 from infra.releases import ReleaseStore
 from infra.retrains import RetrainStore
 from infra.rollout_covariates import CovariateStore
+from infra.rollout_decisions import Decisions
 from infra.rollouts import RolloutStore
 from infra.segments import SegmentStore
 from infra.settings import Settings
@@ -22,7 +24,10 @@ from infra.takedowns import TakedownStore
 from infra.tracking import Tracker
 
 MODEL_NAME = "everfeed"
-"""Name of the registered model whose versions are rolled out."""
+"""Name of the registered model whose versions are rolled out; a tenant's has the tenant's name before it."""
+
+EXPERIMENT = "everfeed"
+"""Name of the experiment that the runs are in; the same."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,16 @@ class Platform:
     def rollouts(self) -> RolloutStore:
         """Who serves."""
         return RolloutStore(self.database)
+
+    @cached_property
+    def audit_log(self) -> AuditLog:
+        """Who changed what."""
+        return AuditLog(self.database)
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What people decide about rollouts."""
+        return Decisions(self.rollouts, self.audit_log)
 
     @cached_property
     def segments(self) -> SegmentStore:
@@ -100,18 +115,20 @@ class Platform:
     @cached_property
     def tracker(self) -> Tracker:
         """MLflow runs."""
-        return Tracker(self.settings.mlflow, artifacts=self.settings.artifacts)
+        return Tracker(
+            self.settings.mlflow, artifacts=self.settings.artifacts, experiment=self.settings.named(EXPERIMENT)
+        )
 
     @cached_property
     def studies(self) -> StudyStore:
         """Searches for hyper-parameters."""
         self.settings.root.mkdir(parents=True, exist_ok=True)
-        return StudyStore(self.settings.studies)
+        return StudyStore(self.settings.studies, prefix=self.settings.named(""))
 
     @cached_property
     def registry(self) -> ModelRegistry:
         """MLflow model versions."""
-        return ModelRegistry(self.settings.mlflow, MODEL_NAME)
+        return ModelRegistry(self.settings.mlflow, self.settings.named(MODEL_NAME))
 
 
 @cache

@@ -175,13 +175,17 @@ class AccessTokens:
     def book(self) -> TokenBook:
         """Return the tokens that were not revoked, for a process that asks often."""
         query = select(access_tokens).where(access_tokens.c.revoked_at.is_(None)).order_by(access_tokens.c.id)
-        owner = TokenRecord(OWNER, Role.OPERATOR, from_microseconds(0), None, None)
         with self._database.read() as connection:
             found = [
                 (bytes.fromhex(row.digest), TokenRecord(row.name, Role(row.role), row.created_at, row.expires_at, None))
                 for row in connection.execute(query)
             ]
-        return TokenBook(((self._master, owner), *found))
+        return TokenBook((*self.owners_book().entries, *found))
+
+    def owners_book(self) -> TokenBook:
+        """Return the write token alone, without asking the database."""
+        owner = TokenRecord(OWNER, Role.OPERATOR, from_microseconds(0), None, None)
+        return TokenBook(((self._master, owner),))
 
     def caller(self, token: str, *, now: datetime) -> Caller | None:
         """Return whose token it is, in constant time; None where it is unknown, revoked or expired."""

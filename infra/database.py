@@ -35,7 +35,8 @@ from sqlalchemy.exc import TimeoutError as NoneFreeError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from infra.bulk import insert_new_arrays, insert_new_rows
-from infra.postgresql import postgresql_engine, reason_of
+from infra.postgresql import make_schema, postgresql_engine, reason_of
+from infra.tenants import SCHEMA_OPTION
 from infra.urls import POSTGRESQL_DRIVER, with_driver, without_password
 from recmodels.errors import StoreError
 
@@ -101,6 +102,7 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._writer = engine.execution_options(everfeed_writes=True)
+        self._schema = str(engine.url.query.get(SCHEMA_OPTION, ""))
 
     @contextmanager
     def begin(self, *, lock: str = "") -> Iterator[Connection]:
@@ -118,7 +120,8 @@ class Database:
         """
         with explained(self.engine.url), _begun(self._writer) as connection:
             if lock and connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": f"everfeed.{lock}"})
+                name = ".".join(("everfeed", *([self._schema] if self._schema else []), lock))
+                connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": name})
             yield connection
 
     @contextmanager
@@ -192,6 +195,9 @@ def open_database(url: str, *, is_synced: bool = True) -> Database:
     parsed = _parse(url)
     database = Database(_engine(parsed, is_synced=is_synced))
     try:
+        if parsed.get_backend_name() == "postgresql":
+            with explained(parsed):
+                make_schema(parsed)
         with database.read() as connection:
             version = _version(connection)
         _refuse_newer(version, url=parsed)

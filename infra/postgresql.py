@@ -6,6 +6,7 @@ statement takes one round trip, where pg8000 waits three times.
 
 from __future__ import annotations
 
+import re
 import socket
 import ssl
 from collections.abc import Mapping
@@ -16,13 +17,14 @@ from types import ModuleType
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.pg8000 import PGDialect_pg8000
 from sqlalchemy.engine.interfaces import DBAPIConnection, ExceptionContext
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, ProgrammingError
 from sqlalchemy.pool import ConnectionPoolEntry, NullPool
 
+from infra.tenants import SCHEMA_OPTION
 from recmodels.errors import StoreError
 
 LOCK_SECONDS: Final = 30
@@ -39,7 +41,11 @@ _LIMITS: Final = {
 }
 """Milliseconds. The last one frees the locks of a process that was stopped in the middle of a transaction."""
 _SSL_MODES: Final = ("disable", "prefer", "require", "verify-ca", "verify-full")
-_OPTIONS: Final = ("application_name", "connect_timeout", "host", "port", "sslmode", "sslrootcert", *_LIMITS)
+_OPTIONS: Final = (
+    *("application_name", "connect_timeout", "host", "port", SCHEMA_OPTION, "sslmode", "sslrootcert"),
+    *_LIMITS,
+)
+_SCHEMA_NAME: Final = re.compile(r"(?!pg_)[a-z_][a-z0-9_]{0,62}")
 _DISCONNECTED: Final = ("08", "57P01", "57P02", "57P03", "57P05", "25P03")
 _SYNC: Final = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -55,7 +61,8 @@ _REASONS: Final[Mapping[str, tuple[str, str]]] = {
     "3D000": ("does not exist on that server", "Make it with `createdb`, or correct EVERFEED_DATABASE_URL."),
     "42501": (
         "does not let this user do that",
-        "Give the user of EVERFEED_DATABASE_URL the schema: GRANT ALL ON SCHEMA public TO ...",
+        "Give the user of EVERFEED_DATABASE_URL the schema: GRANT ALL ON SCHEMA public TO ...; a tenant's is made"
+        " with CREATE SCHEMA tenant_... AUTHORIZATION ..., or by a user who may: GRANT CREATE ON DATABASE ... TO ...",
     ),
     "53300": (
         "has no connection left",
@@ -95,7 +102,9 @@ class _Dialect(PGDialect_pg8000):
         """Return what pg8000's `connect` takes."""
         found = url.translate_connect_args(username="user")
         asked = {name: str(value) for name, value in url.query.items()}
-        limits = {name: asked.get(name, str(value)) for name, value in _LIMITS.items()}
+        settings = {name: asked.get(name, str(value)) for name, value in _LIMITS.items()}
+        if SCHEMA_OPTION in asked:
+            settings["search_path"] = asked[SCHEMA_OPTION]  # alone: what is not there is not looked for elsewhere
         host, port = asked.get("host", found.get("host", "localhost")), int(asked.get("port", found.get("port", 5432)))
         arguments = {
             "user": found.get("user"),
@@ -103,7 +112,7 @@ class _Dialect(PGDialect_pg8000):
             "database": found.get("database"),
             "host": host,
             "application_name": asked.get("application_name", "everfeed"),
-            "startup_params": limits,
+            "startup_params": settings,
             "address": (host, port, float(asked.get("connect_timeout", _CONNECT_SECONDS))),
             "ssl_context": _ssl_context(asked.get("sslmode", "prefer"), asked.get("sslrootcert")),
         }
@@ -193,6 +202,31 @@ def postgresql_engine(url: URL, *, is_synced: bool, is_migrating: bool = False) 
     return engine
 
 
+def make_schema(url: URL) -> None:
+    """Make the schema that a URL asks for, where it asks for one and it is not there.
+
+    Raises:
+        StoreError: The name cannot be one.
+    """
+    name = url.query.get(SCHEMA_OPTION)
+    if name is None:
+        return
+    if not isinstance(name, str) or not _SCHEMA_NAME.fullmatch(name):
+        raise StoreError(
+            f"schema {name!r} in EVERFEED_DATABASE_URL cannot be one. Expected lower-case letters, digits and"
+            " underscores, once."
+        )
+    engine = postgresql_engine(url.difference_update_query([SCHEMA_OPTION]), is_synced=True, is_migrating=True)
+    try:
+        with engine.execution_options(everfeed_writes=True).begin() as connection:
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('everfeed.schemas'))"))
+            query = text("SELECT 1 FROM pg_namespace WHERE nspname = :name")
+            if connection.execute(query, {"name": name}).first() is None:
+                connection.execute(text(f"CREATE SCHEMA {name}"))
+    finally:
+        engine.dispose()
+
+
 def reason_of(error: DBAPIError) -> tuple[str, str] | None:
     """Return what is wrong with the server and what to do; None where it is the statement that is wrong."""
     code = _code(error.orig)
@@ -265,7 +299,10 @@ def _unsynced(connection: Any, record: ConnectionPoolEntry) -> None:
 
 def _begin(connection: Connection) -> None:
     """Begin a transaction; one that reads sees one state from its first statement to its last."""
-    is_writing = connection.get_execution_options().get("everfeed_writes", False)
+    options = connection.get_execution_options()
+    if options.get("isolation_level") == "AUTOCOMMIT":
+        return  # such as VACUUM, which takes no transaction
+    is_writing = options.get("everfeed_writes", False)
     kind = "READ COMMITTED READ WRITE" if is_writing else "REPEATABLE READ READ ONLY"
     connection.exec_driver_sql(f"BEGIN ISOLATION LEVEL {kind}")
 

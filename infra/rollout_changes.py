@@ -84,7 +84,12 @@ def open_rollout(connection: Connection, rollout_id: str, *, fencing: int | None
     """
     rollout = get_rollout(connection, rollout_id)
     check_token(connection, rollout, fencing=fencing, action=action)
-    require_state(rollout, *ACTIVE_STATES, action=action)
+    if rollout.state not in ACTIVE_STATES:
+        last = last_transition(connection, rollout_id)
+        raise StoreError(
+            f"cannot {action} rollout {rollout_id!r}: it is {rollout.state}, and must be {' or '.join(ACTIVE_STATES)}."
+            f" {last.by} did that at {last.at.isoformat()} ({last.reason or 'no reason given'})."
+        )
     return rollout
 
 
@@ -97,10 +102,13 @@ def check_token(connection: Connection, rollout: Rollout, *, fencing: int | None
     if fencing is None or fencing == rollout.fencing:
         return
     last = last_transition(connection, rollout.rollout_id)
+    is_over = rollout.state == RolloutState.ROLLED_BACK
+    advice = (
+        "An abort beats whatever else is decided: start a new rollout." if is_over else "Read it again and decide anew."
+    )
     raise StoreError(
         f"cannot {action} rollout {rollout.rollout_id!r} with token {fencing}: {last.by} changed it to {last.state} at"
-        f" {last.at.isoformat()} ({last.reason or 'no reason given'}), and its token is {rollout.fencing}."
-        " Read it again and decide anew."
+        f" {last.at.isoformat()} ({last.reason or 'no reason given'}), and its token is {rollout.fencing}. {advice}"
     )
 
 

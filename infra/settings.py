@@ -3,10 +3,13 @@
 import re
 import secrets
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from infra import tenants
+from infra.tenants import Quotas, check_home, check_name, derived
 from infra.urls import ASYNCIO_DRIVER, POSTGRESQL_DRIVER, with_driver
 from recmodels.safety import SafetyPolicy
 
@@ -14,10 +17,19 @@ from recmodels.safety import SafetyPolicy
 class Settings(BaseSettings):
     """Places, ports and secrets, from variables with the prefix ``EVERFEED_``; every default works on one machine."""
 
-    model_config = SettingsConfigDict(env_prefix="EVERFEED_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="EVERFEED_",
+        frozen=True,
+        extra="ignore",
+        hide_input_in_errors=True,  # URLs hold passwords
+    )
 
     home: Path = Path(".everfeed")
     """The one folder that holds all state."""
+    tenant: str | None = None
+    """Whose namespace of the home and of the databases this is; None for a home without tenants."""
+    quotas: Quotas = Quotas()
+    """What the tenant may use at most, as JSON: ``{"requests_per_second": 50, "versions": 20}``."""
     host: str = "127.0.0.1"
     """Address that services listen on."""
     gateway_port: int = Field(8700, ge=0, le=65535)
@@ -56,15 +68,41 @@ class Settings(BaseSettings):
     """Terms under which labelled items are shown, as JSON, ``{"restricted_minimum_age": 18}``; whatever a recipe says,
     every list is made under them."""
 
+    @field_validator("tenant")
+    @classmethod
+    def _check_tenant(cls, name: str | None) -> str | None:
+        return None if name is None else check_name(name)
+
+    @model_validator(mode="after")
+    def _check_home(self) -> Self:
+        check_home(self.home.expanduser().resolve(), self.tenant)
+        if self.tenant is not None and self.database_url and not self.database_url.startswith("postgres"):
+            raise ValueError(
+                "tenants share a PostgreSQL database, or have files in the home: unset EVERFEED_DATABASE_URL"
+            )
+        if self.tenant is not None and re.search(rf"[?&]{tenants.SCHEMA_OPTION}=", self.database_url):
+            raise ValueError("the schema follows from EVERFEED_TENANT: take it out of EVERFEED_DATABASE_URL")
+        if self.tenant is not None and self.prefect_database_url:
+            tenants.check_prefect(self.prefect_database_url, self.tenant)
+        return self
+
     @property
     def root(self) -> Path:
-        """`home` as an absolute path."""
-        return self.home.expanduser().resolve()
+        """The folder that holds all state, as an absolute path: the home, or the tenant's folder of it."""
+        home = self.home.expanduser().resolve()
+        return home if self.tenant is None else home / tenants.FOLDER / self.tenant
+
+    def named(self, name: str) -> str:
+        """Return a name for a store that tenants share, such as an experiment's: the tenant's comes before it."""
+        return name if self.tenant is None else f"{self.tenant}.{name}"
 
     @property
     def database(self) -> str:
         """SQLAlchemy URL of Everfeed's own tables."""
-        return self.database_url or f"sqlite:///{self.root / 'everfeed.db'}"
+        url = self.database_url
+        if url and self.tenant is not None:
+            url += f"{'&' if '?' in url else '?'}{tenants.SCHEMA_OPTION}={tenants.schema_of(self.tenant)}"
+        return url or f"sqlite:///{self.root / 'everfeed.db'}"
 
     @property
     def mlflow(self) -> str:
@@ -79,6 +117,8 @@ class Settings(BaseSettings):
     @property
     def lake(self) -> str:
         """Folder of the Delta tables."""
+        if self.lake_path and self.tenant is not None:
+            return f"{self.lake_path.rstrip('/')}/{tenants.FOLDER}/{self.tenant}"
         return self.lake_path or str(self.root / "lake")
 
     @property
@@ -176,7 +216,8 @@ class Settings(BaseSettings):
         prefect = with_driver(self.prefect_database_url, ASYNCIO_DRIVER)
         return {
             **({"PREFECT_SERVER_DATABASE_CONNECTION_URL": prefect} if prefect else {}),
-            "EVERFEED_HOME": str(self.root),
+            "EVERFEED_HOME": str(self.home.expanduser().resolve()),
+            **({"EVERFEED_TENANT": self.tenant} if self.tenant else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
             "PREFECT_API_URL": f"{self.prefect_url}/api",
@@ -196,11 +237,14 @@ class Settings(BaseSettings):
 
     def token(self) -> str:
         """Return the token for whatever changes state, making it at the first use (mode 0600)."""
-        return self.write_token.get_secret_value() or self._secret("write_token")
+        given = self.write_token.get_secret_value()
+        return derived(given, tenant=self.tenant, purpose="write token") if given else self._secret("write_token")
 
     def user_secret(self) -> bytes:
         """Return the key that user ids are hashed with, making it at the first use (mode 0600)."""
-        return (self.user_key_secret.get_secret_value() or self._secret("user_key_secret")).encode()
+        given = self.user_key_secret.get_secret_value()
+        own = derived(given, tenant=self.tenant, purpose="user keys") if given else self._secret("user_key_secret")
+        return own.encode()
 
     def secret_file(self, name: str) -> Path:
         """Return where a secret of a person's own is kept, so that settings name it instead of holding it.

@@ -68,10 +68,12 @@ class StudyStore:
 
     Args:
         url: SQLAlchemy URL of tables that belong to Optuna alone.
+        prefix: What the names of the home's studies begin with, where the tables are shared.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, prefix: str = "") -> None:
         self._url = url
+        self._prefix = prefix
 
     def open(self, key: str, search: SearchConfig) -> Study:
         """Return the study of this key, making it at the first call.
@@ -83,7 +85,7 @@ class StudyStore:
 
         with _explained(self._url):
             study = optuna.create_study(
-                study_name=key,
+                study_name=f"{self._prefix}{key}",
                 storage=self._storage,
                 pruner=_pruner(search.pruner, most=search.recipe.trainer.epochs),
                 direction="maximize",

@@ -203,7 +203,7 @@ class Tracker:
         return [str(one.dataset.source) for one in inputs]
 
     def find(self, run_id: str) -> TrackedRun | None:
-        """Return the run of this id, or None where there is none."""
+        """Return the run of this id, or None where there is none in this experiment."""
         with _explained(self._uri):
             try:
                 run = self.client.get_run(run_id)
@@ -211,7 +211,7 @@ class Tracker:
                 if error.error_code != ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                     raise
                 return None
-        return _tracked(run)
+        return _tracked(run) if run.info.experiment_id == self.experiment_id else None
 
     def tagged(self, tag: str, start: str) -> list[TrackedRun]:
         """Return the runs whose tag `tag` begins with `start`, the newest first, 20 at most."""

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.audited import audited
 from flows.commands.common import answer, read_settings, screen, user_name
 from flows.options import AsJson
 
@@ -68,7 +69,9 @@ def ack(
     settings = read_settings()
     from flows.alert_actions import acknowledge
 
-    taken = acknowledge(settings, incident, by=by or user_name(), note=note)
+    with audited(settings, "alerts ack", incident, note) as deed:
+        taken = acknowledge(settings, incident, by=by or user_name(), note=note)
+        deed.subject = taken.incident_id
     if not as_json:
         screen.print(f"{taken.incident_id} is acknowledged by {taken.acknowledged_by}.", markup=False)
     answer(taken.document(), as_json=as_json)
@@ -88,7 +91,8 @@ def silence(
     from flows.alert_actions import add_silence
     from flows.alert_screen import group_of
 
-    added = add_silence(settings, model=model, family=family, length=length, reason=reason, by=by or user_name())
+    with audited(settings, "alerts silence", _group(model, family), f"for {length}: {reason}"):
+        added = add_silence(settings, model=model, family=family, length=length, reason=reason, by=by or user_name())
     if not as_json:
         screen.print(f"Silent until {added.until:%Y-%m-%d %H:%M} UTC: {group_of(added)}.", markup=False)
     answer(asdict(added), as_json=as_json)
@@ -100,7 +104,8 @@ def unsilence(family: Family, model: Model = "", as_json: AsJson = False) -> Non
     settings = read_settings()
     from flows.alert_actions import end_silence
 
-    ended = end_silence(settings, model=model, family=family)
+    with audited(settings, "alerts unsilence", _group(model, family)):
+        ended = end_silence(settings, model=model, family=family)
     if not as_json:
         screen.print(f"Silences ended: {ended}.")
     answer({"ended": ended}, as_json=as_json)
@@ -135,3 +140,7 @@ def channels(as_json: AsJson = False) -> None:
     if not as_json:
         print_channels(screen, found)
     answer({"channels": [asdict(line) for line in found]}, as_json=as_json)
+
+
+def _group(model: str, family: str) -> str:
+    return f"{family} of {model or 'the data'}"

@@ -7,6 +7,7 @@ import typer
 
 from flows import progress
 from flows.clock import utc_now
+from flows.commands.audited import Deed, keep
 from flows.commands.common import answer, read_settings, screen
 from flows.options import AsJson
 
@@ -83,6 +84,7 @@ def restore(
     """
     settings = read_settings()
     from infra import backups
+    from infra.audit_log import DONE
 
     with progress.shown_on(screen) as bars, progress.stage("restore"):
 
@@ -94,6 +96,7 @@ def restore(
         else:
             restored = backups.restore(settings, folder, at=at, is_forced=force, now=utc_now(), on_bytes=on_bytes)
             kept = restored.manifest
+            keep(settings, "restore", Deed(kept.name, f"from {folder}"), DONE)  # not before: the home must be empty
     document = {"backup": kept.name, "files": len(kept.files), "bytes": kept.size, "tables": kept.tables}
     document |= {"seconds": round(bars.seconds["restore"], 2), "home": None if check else str(settings.root)}
     if check:

@@ -7,6 +7,7 @@ import typer
 
 from flows.clock import utc_now
 from flows.commands import screening
+from flows.commands.audited import audited
 from flows.commands.common import answer, confirm, read_moment, read_settings, screen, user_name
 from flows.options import AsJson
 
@@ -25,6 +26,12 @@ PROMOTED, INTERRUPTED, ROLLED_BACK = 0, 130, 3
 class _Signature(TypedDict):
     now: datetime
     by: str
+    reason: str
+
+
+class _Acting(TypedDict):
+    now: datetime
+    actor: str
     reason: str
 
 
@@ -84,12 +91,18 @@ def watch(
 
 @app.command()
 def promote(reason: Reason, rollout: RolloutId = "", yes: Yes = False, as_json: AsJson = False) -> None:
-    """Make the challenger champion now, whatever the judge waits for; an abort still undoes it."""
+    """Make the challenger champion now, whatever the judge waits for; an abort still undoes it.
+
+    The exit code is 3 where somebody aborted at the same moment: an abort beats a promotion.
+    """
     home = _home()
     active = _decided(home, rollout, "promote", reason, yes=yes)
-    champion = home.rollouts.promote(active.rollout_id, fencing=active.fencing, **_signed(reason))
-    screen.print(f"Version {champion.version} is champion. {_FOLLOWS}", highlight=False)
-    answer({"rollout": active.rollout_id, "champion": champion.version}, as_json=as_json)
+    done = home.decisions.promote(active.rollout_id, fencing=active.fencing, **_acting(reason))
+    screen.print(f"{done.words} {_FOLLOWS}", markup=False, highlight=False, soft_wrap=True)
+    document = {"rollout": active.rollout_id, "champion": done.champion.version, "is_undone": done.is_undone}
+    answer(document | {"words": done.words}, as_json=as_json)
+    if done.is_undone:
+        raise typer.Exit(ROLLED_BACK)
 
 
 @app.command()
@@ -97,11 +110,10 @@ def abort(reason: Reason, rollout: RolloutId = "", yes: Yes = False, as_json: As
     """Take the challenger out of traffic now; by its id also one that was just promoted. It beats every promotion."""
     home = _home()
     chosen_one = _decided(home, rollout, "abort", reason, yes=yes)
-    home.rollouts.roll_back(chosen_one.rollout_id, fencing=None, **_signed(reason))
-    champion = home.rollouts.champion()
-    assert champion is not None, "a rollout has a champion beside it"
-    screen.print(f"Version {champion.version} serves everyone. {_FOLLOWS}", highlight=False)
-    answer({"rollout": chosen_one.rollout_id, "champion": champion.version}, as_json=as_json)
+    done = home.decisions.abort(chosen_one.rollout_id, **_acting(reason))
+    screen.print(f"{done.words} {_FOLLOWS}", markup=False, highlight=False, soft_wrap=True)
+    document = {"rollout": chosen_one.rollout_id, "champion": done.champion.version, "words": done.words}
+    answer(document, as_json=as_json)
 
 
 @app.command()
@@ -109,7 +121,8 @@ def hold(reason: Reason, rollout: RolloutId = "", as_json: AsJson = False) -> No
     """Freeze the share until `resume`; the judge still rolls back, and so does the deadline."""
     home = _home()
     active = _decided(home, rollout, "hold", reason, yes=True)
-    held = home.rollouts.hold(active.rollout_id, fencing=active.fencing, **_signed(reason))
+    with audited(home.settings, "canary hold", active.rollout_id, reason):
+        held = home.rollouts.hold(active.rollout_id, fencing=active.fencing, **_signed(reason))
     screen.print(f"{held.rollout_id} is held at {held.share:.0%}.", highlight=False)
     answer({"rollout": held.rollout_id, "state": held.state}, as_json=as_json)
 
@@ -119,7 +132,10 @@ def resume(reason: Reason, rollout: RolloutId = "", as_json: AsJson = False) -> 
     """Let a held rollout go on at the step where it stands."""
     home = _home()
     held = _decided(home, rollout, "resume", reason, yes=True)
-    after = home.rollouts.resume(held.rollout_id, fencing=held.fencing, deadline_at=held.deadline_at, **_signed(reason))
+    with audited(home.settings, "canary resume", held.rollout_id, reason):
+        after = home.rollouts.resume(
+            held.rollout_id, fencing=held.fencing, deadline_at=held.deadline_at, **_signed(reason)
+        )
     screen.print(f"{after.rollout_id} is {after.state} at {after.share:.0%}.", highlight=False)
     answer({"rollout": after.rollout_id, "state": after.state}, as_json=as_json)
 
@@ -132,7 +148,10 @@ def advance(reason: Reason, rollout: RolloutId = "", yes: Yes = False, as_json: 
 
     active = _decided(home, rollout, "advance", reason, yes=yes)
     deadline = next_deadline(active, now=utc_now())
-    after = home.rollouts.advance(active.rollout_id, fencing=active.fencing, deadline_at=deadline, **_signed(reason))
+    with audited(home.settings, "canary advance", active.rollout_id, reason):
+        after = home.rollouts.advance(
+            active.rollout_id, fencing=active.fencing, deadline_at=deadline, **_signed(reason)
+        )
     screen.print(f"{after.rollout_id} serves {after.share:.0%} of users.", highlight=False)
     answer({"rollout": after.rollout_id, "state": after.state, "share": after.share}, as_json=as_json)
 
@@ -203,3 +222,7 @@ def _decided(home: "Platform", rollout_id: str, action: str, reason: str, *, yes
 
 def _signed(reason: str) -> _Signature:
     return {"now": utc_now(), "by": user_name(), "reason": reason.strip()}
+
+
+def _acting(reason: str) -> _Acting:
+    return {"now": utc_now(), "actor": f"cli:{user_name()}", "reason": reason.strip()}

@@ -4,6 +4,7 @@ import getpass
 import json
 import os
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,8 +32,8 @@ def read_settings() -> Settings:
     try:
         settings = Settings()
     except ValidationError as error:
-        wrong = [f"EVERFEED_{str(p['loc'][0]).upper()}={p['input']!r}: {p['msg']}" for p in error.errors()]
-        raise EverfeedError(f"The environment is not valid: {'; '.join(wrong)}. Correct or unset it.") from error
+        wrong = "; ".join(map(_wrong, error.errors(include_url=False)))
+        raise EverfeedError(f"The environment is not valid: {wrong}. Correct or unset it.") from error
     try:
         settings.root.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,6 +43,14 @@ def read_settings() -> Settings:
         ) from error
     os.environ.update(settings.environment())
     return settings
+
+
+def _wrong(problem: Mapping[str, Any]) -> str:
+    """Say what is wrong with one variable, or with several of them together."""
+    words = str(problem["msg"]).removeprefix("Value error, ")
+    if not problem["loc"]:
+        return words
+    return f"EVERFEED_{str(problem['loc'][0]).upper()}={problem['input']!r}: {words}"
 
 
 def answer(document: Any, *, as_json: bool) -> None:

@@ -1,11 +1,13 @@
 """`everfeed forget`: erase a person, and show the receipts of those who were erased."""
 
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from flows.clock import utc_now
+from flows.commands.audited import audited
 from flows.commands.common import answer, confirm, read_settings, screen, user_name
 from flows.options import AsJson
 from infra.settings import Settings
@@ -38,9 +40,12 @@ def forget(
         _show(home, found, as_json=as_json)
         return
     confirm("This cannot be undone. Erase this person from every store?", is_agreed=yes)
-    user, key = _stop_serving(settings, user, key)
-    home = _home(settings)
-    _show(home, [_erase(home, user, key, wants_retrain=retrain)], as_json=as_json)
+    with audited(settings, "forget", tells_why=False) as deed:
+        begun = _stop_serving(settings, user, key)
+        deed.subject = begun.erasure_id
+        home = _home(settings)
+        done = _erase(home, begun.user, begun.key, wants_retrain=retrain)
+    _show(home, [done], as_json=as_json)
 
 
 def _home(settings: Settings) -> "Platform":
@@ -49,8 +54,17 @@ def _home(settings: Settings) -> "Platform":
     return connect(settings)
 
 
-def _stop_serving(settings: Settings, user: str, key: str) -> tuple[str, str]:
-    """Forget a person in serving, before anything is imported or started that takes seconds; return id and key.
+@dataclass(frozen=True)
+class _Begun:
+    """Whom serving forgot, and under which tombstone."""
+
+    user: str
+    key: str
+    erasure_id: str
+
+
+def _stop_serving(settings: Settings, user: str, key: str) -> _Begun:
+    """Forget a person in serving, before anything is imported or started that takes seconds.
 
     The id of a key is read before the database forgets it; it is empty where the database does not know it.
     """
@@ -66,7 +80,7 @@ def _stop_serving(settings: Settings, user: str, key: str) -> tuple[str, str]:
     finally:
         database.close()
     screen.print(f"serving has forgotten; erasure {begun.erasure_id[:12]} goes on with the stores", highlight=False)
-    return user, key
+    return _Begun(user, key, begun.erasure_id)
 
 
 def _erase(home: "Platform", user: str, key: str, *, wants_retrain: bool) -> "Receipt":

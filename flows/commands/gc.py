@@ -10,6 +10,7 @@ import typer
 
 from flows import progress
 from flows.clock import utc_now
+from flows.commands.audited import audited
 from flows.commands.common import answer, confirm, read_settings, screen
 from flows.options import AsJson
 from infra.settings import Settings
@@ -44,7 +45,9 @@ def gc(
     confirm(f"Remove these {len(going):,} things, {size / 1e6:,.1f} MB?", is_agreed=yes)
     from infra.garbage import remove
 
-    removed = remove(settings, going, lambda: _look(settings, older_than=older_than, history_days=history_days))
+    with audited(settings, "gc") as deed:
+        removed = remove(settings, going, lambda: _look(settings, older_than=older_than, history_days=history_days))
+        deed.words = f"removed {len(removed.findings):,} things, {removed.size / 1e6:,.1f} MB"
     if not as_json:
         _say(f"removed {len(removed.findings):,} things, {removed.size / 1e6:,.1f} MB")
         for path in removed.spared:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.clock import utc_now
+from flows.commands.audited import audited
 from flows.commands.common import answer, read_settings, screen, user_name
 from flows.options import AsJson
 
@@ -92,14 +93,10 @@ def release(
     from flows.quarantine import Choice
     from flows.quarantine import release as release_rows
 
-    done = release_rows(
-        home,
-        Choice(table, batch, reason, tuple(event_id)),
-        corrections=_corrections(correction),
-        by=user_name(),
-        why=because,
-        now=utc_now(),
-    )
+    choice, corrections = Choice(table, batch, reason, tuple(event_id)), _corrections(correction)
+    with audited(home.settings, "quarantine release", f"{batch} {table}".strip(), because) as deed:
+        done = release_rows(home, choice, corrections=corrections, by=user_name(), why=because, now=utc_now())
+        deed.words = f"{because}: {done.stored} rows released"
     if not as_json:
         days = f" on {', '.join(done.days)}" if done.days else ""
         screen.print(f"{done.stored} rows are in the lake{days}, {done.was_there} were there already.", highlight=False)

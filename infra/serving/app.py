@@ -8,18 +8,22 @@ from pathlib import Path
 
 from starlette.applications import Starlette
 
+from infra.access import AccessTokens
+from infra.audit_log import AuditLog
 from infra.database import Database
 from infra.events import EventStore
 from infra.histories import HistoryStore
 from infra.rollouts import RolloutStore
 from infra.segments import SegmentStore
+from infra.serving.admin import AdminDesk
 from infra.serving.clicks import Clicks
 from infra.serving.edge import Edge
 from infra.serving.endpoints import Endpoints
 from infra.serving.eventlog import EventLog
 from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway, utc_now
-from infra.serving.limits import RateLimiter
+from infra.serving.keyring import Keyring
+from infra.serving.limits import Limits, RateLimiter
 from infra.serving.security import HeaderCheck, allowed_hosts
 from infra.serving.slots import Garage
 from infra.serving.warmup import RecordedHistories
@@ -37,7 +41,7 @@ def create_app(
     token: str,
     user_secret: bytes,
     host: str = "127.0.0.1",
-    limiter: RateLimiter | None = None,
+    limiter: RateLimiter | Limits | None = None,
     shared: SharedFigures | None = None,
     safety: SafetyPolicy | None = None,
     clock: Callable[[], datetime] = utc_now,
@@ -47,7 +51,7 @@ def create_app(
     Args:
         database: An open database; the caller closes it after the application ended.
         bundles: Folder of the bundles.
-        token: What a caller must know to change state.
+        token: The write token of the home; tokens of the database come on top.
         user_secret: Key that user ids are hashed with.
         host: Address that the service listens on; decides which Host headers are answered.
         limiter: Decides whether a client sent too many requests; None for no limit.
@@ -59,7 +63,9 @@ def create_app(
     log = EventLog(events, Clicks(histories))
     segments = SegmentStore(database)
     gateway = Gateway(histories, log, ShadowStore(database), user_secret=user_secret, clock=clock)
-    endpoints = Endpoints(gateway, takedowns, segments, token=token, version=service_version(), shared=shared)
+    keyring = Keyring(AccessTokens(database, master=token))
+    desk = AdminDesk(takedowns, segments, AuditLog(database), keyring)
+    endpoints = Endpoints(gateway, desk, keyring, version=service_version(), shared=shared)
 
     def publish(view: View) -> None:
         gateway.view = view
@@ -71,12 +77,14 @@ def create_app(
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         log.start()
+        keyring.start()
         watcher.start()
         gateway.shadow.start()
         try:
             yield
         finally:
             watcher.stop()
+            keyring.stop()
             gateway.shadow.stop()
             log.stop()
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from infra.serving.admission import Admission, Lane
 from infra.serving.calls import Answer, Call
 from infra.serving.instruments import Instruments
-from infra.serving.limits import RateLimiter
+from infra.serving.limits import Limits, RateLimiter
 from infra.serving.problems import RefusedError, bug, busy, not_found, not_in_time
 from infra.serving.security import HeaderCheck, read_body
 
@@ -70,7 +70,7 @@ class Edge:
         headers: HeaderCheck,
         instruments: Instruments,
         publish: Callable[[], None] = lambda: None,
-        limiter: RateLimiter | None = None,
+        limiter: RateLimiter | Limits | None = None,
     ) -> None:
         self.routes = tuple(routes)
         self._routes = {(route.method, route.path): route for route in routes}

@@ -1,16 +1,16 @@
 """HTTP around the gateway: bodies decoded and refused, answers encoded."""
 
-import asyncio
 import os
 import time
 from datetime import UTC, datetime
-from typing import TypeVar
 
 import msgspec
 
-from infra.segments import SegmentStore
+from infra.access import Role
 from infra.serving import openapi
+from infra.serving.admin import AdminDesk
 from infra.serving.admission import Admission, Lane
+from infra.serving.bodies import decoded, encoded
 from infra.serving.breaker import BreakerState
 from infra.serving.calls import Answer, Call
 from infra.serving.edge import Route
@@ -18,29 +18,22 @@ from infra.serving.eventlog import LogFullError
 from infra.serving.exposition import Exposition
 from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway
-from infra.serving.newitems import items_table
-from infra.serving.problems import busy, not_json, not_valid
+from infra.serving.keyring import Keyring
+from infra.serving.problems import busy
 from infra.serving.schemas import (
     ExplainRequest,
     FeedbackRequest,
     FeedbackResponse,
     Health,
-    NewItemsRequest,
-    NewItemsResponse,
     RecommendRequest,
     RejectedEvent,
-    Role,
     SlotStatus,
     StatusResponse,
-    TakedownRequest,
-    TakedownResponse,
 )
-from infra.serving.security import is_local, require_token
+from infra.serving.schemas import Role as SlotRole
+from infra.serving.security import is_local
 from infra.serving.slots import Slot
-from infra.takedowns import TakedownStore
 from recmodels.errors import StoreError
-
-T = TypeVar("T", bound=msgspec.Struct)
 
 _WAIT_SECONDS = {"recommend": 0.05, "feedback": 0.25}
 """How long a request of the lane may wait in an overload; feedback waits for its commit, too."""
@@ -59,9 +52,8 @@ class Endpoints:
 
     Args:
         gateway: What answers.
-        takedowns: Where takedowns are written.
-        segments: Where new items are written.
-        token: What a caller must know to change state.
+        desk: What changes state in the name of an operator.
+        keyring: Tells whose token a request carries.
         version: Version of the service.
         shared: Where the other workers' figures are; None where there is one process alone.
     """
@@ -69,25 +61,21 @@ class Endpoints:
     def __init__(
         self,
         gateway: Gateway,
-        takedowns: TakedownStore,
-        segments: SegmentStore,
+        desk: AdminDesk,
+        keyring: Keyring,
         *,
-        token: str,
         version: str,
         shared: SharedFigures | None = None,
     ) -> None:
         self._gateway = gateway
-        self._takedowns = takedowns
-        self._segments = segments
-        self._token = token
+        self._desk = desk
+        self._keyring = keyring
         self._version = version
         self._started_at = datetime.now(UTC)
         self._document = _encode(openapi.document(version=version))
         self._recommend_body = msgspec.json.Decoder(RecommendRequest)
         self._explain_body = msgspec.json.Decoder(ExplainRequest)
         self._feedback_body = msgspec.json.Decoder(FeedbackRequest)
-        self._takedown_body = msgspec.json.Decoder(TakedownRequest)
-        self._new_items_body = msgspec.json.Decoder(NewItemsRequest)
         recommend, feedback = (
             Lane(name, wait_seconds=_WAIT_SECONDS[name], burst_seconds=_BURST_SECONDS[name], least=_LEAST_INSIDE)
             for name in ("recommend", "feedback")
@@ -102,8 +90,8 @@ class Endpoints:
             Route("/v1/recommend", "POST", self.recommend, recommend),
             Route("/v1/explain", "POST", self.explain, recommend),
             Route("/v1/feedback", "POST", self.feedback, feedback),
-            Route("/v1/admin/takedown", "POST", self.takedown),
-            Route("/v1/admin/items", "POST", self.add_items),
+            Route("/v1/admin/takedown", "POST", self._desk.takedown),
+            Route("/v1/admin/items", "POST", self._desk.add_items),
             Route("/v1/status", "GET", self.status),
             Route("/healthz", "GET", self.health),
             Route("/readyz", "GET", self.ready),
@@ -113,58 +101,31 @@ class Endpoints:
 
     async def recommend(self, call: Call) -> Answer:
         """Answer a list of items."""
-        wish = _decode(self._recommend_body, call.body)
+        wish = decoded(self._recommend_body, call.body)
         try:
-            return _json(await self._gateway.recommend(wish))
+            return encoded(await self._gateway.recommend(wish))
         except LogFullError as error:
             raise busy(str(error)) from error
 
     async def explain(self, call: Call) -> Answer:
-        """Show what both models would answer; it tells a user's history, so it needs the token like feedback."""
-        self._require_trust(call)
-        return _json(await self._gateway.explain(_decode(self._explain_body, call.body)))
+        """Show what both models would answer; it tells a user's history: from elsewhere a viewer's token is needed."""
+        self._require_trust(call, Role.VIEWER)
+        return encoded(await self._gateway.explain(decoded(self._explain_body, call.body)))
 
     async def feedback(self, call: Call) -> Answer:
-        """Keep feedback; needs the token unless the caller is on this machine."""
-        self._require_trust(call)
-        report = _decode(self._feedback_body, call.body)
+        """Keep feedback; from another machine a service's token is needed."""
+        self._require_trust(call, Role.SERVICE)
+        report = decoded(self._feedback_body, call.body)
         try:
             receipt = await self._gateway.feedback(report.events)
         except (LogFullError, StoreError) as error:
             raise busy(f"the feedback could not be stored: {error}") from error
         rejected = [RejectedEvent(rejection.event_id, rejection.reason) for rejection in receipt.rejected]
-        return _json(FeedbackResponse(receipt.accepted, receipt.duplicates, rejected))
+        return encoded(FeedbackResponse(receipt.accepted, receipt.duplicates, rejected))
 
-    def _require_trust(self, call: Call) -> None:
+    def _require_trust(self, call: Call, role: Role) -> None:
         if not is_local(call):
-            require_token(call, token=self._token)
-
-    async def takedown(self, call: Call) -> Answer:
-        """Block items, or allow them again; needs the token."""
-        require_token(call, token=self._token)
-        order = _decode(self._takedown_body, call.body)
-        try:
-            blocked = await asyncio.to_thread(self._apply, order)
-        except StoreError as error:
-            raise busy(str(error)) from error
-        return _json(TakedownResponse(blocked))
-
-    def _apply(self, order: TakedownRequest) -> int:
-        if order.is_blocked:
-            self._takedowns.block(order.item_ids, reason=order.reason, by="gateway", now=datetime.now(UTC))
-        else:
-            self._takedowns.lift(order.item_ids)
-        return len(self._takedowns.blocked().item_ids)
-
-    async def add_items(self, call: Call) -> Answer:
-        """Add items to the segment that every worker serves from within seconds; needs the token."""
-        require_token(call, token=self._token)
-        items = items_table(_decode(self._new_items_body, call.body).items)
-        try:
-            version = await asyncio.to_thread(self._segments.append, items, by="gateway", now=datetime.now(UTC))
-        except StoreError as error:
-            raise busy(str(error)) from error
-        return _json(NewItemsResponse(version))
+            self._keyring.require(call, role)
 
     async def status(self, _call: Call) -> Answer:
         """Tell who serves, and how it goes."""
@@ -185,19 +146,19 @@ class Endpoints:
             segment_version=view.segment_version,
             is_store_reachable=view.is_store_reachable,
         )
-        return _json(status)
+        return encoded(status)
 
     async def health(self, _call: Call) -> Answer:
         """Tell that the process is alive."""
-        return _json(Health(is_ok=True, detail="alive"))
+        return encoded(Health(is_ok=True, detail="alive"))
 
     async def ready(self, _call: Call) -> Answer:
         """Tell whether to send traffic here."""
         if self.admission.is_draining:
-            return _json(Health(is_ok=False, detail="draining"), status=503)
+            return encoded(Health(is_ok=False, detail="draining"), status=503)
         if not self._gateway.view.has_polled:
-            return _json(Health(is_ok=False, detail="who serves is not known yet"), status=503)
-        return _json(Health(is_ok=True, detail="ready"))
+            return encoded(Health(is_ok=False, detail="who serves is not known yet"), status=503)
+        return encoded(Health(is_ok=True, detail="ready"))
 
     async def metrics(self, _call: Call) -> Answer:
         """Expose counters, gauges and latencies, of all workers."""
@@ -208,20 +169,7 @@ class Endpoints:
         return Answer(self._document)
 
 
-def _decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as error:
-        raise not_valid(error) from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise not_json(error) from error
-
-
-def _json(answer: msgspec.Struct, *, status: int = 200) -> Answer:
-    return Answer(_encode(answer), status)
-
-
-def _slot_status(role: Role, slot: Slot | None) -> SlotStatus | None:
+def _slot_status(role: SlotRole, slot: Slot | None) -> SlotStatus | None:
     if slot is None:
         return None
     loaded = slot.loaded

@@ -25,6 +25,9 @@ BURST_SECONDS = 1.0
 
 _ROUNDING_SECONDS = 1e-6
 
+_EVERYBODY = "everybody"
+"""No address: the bucket of all clients together."""
+
 
 class RateLimiter:
     """Counts requests by client address; an IPv6 client is its network of 64 bits, since it owns all of it.
@@ -73,7 +76,50 @@ class RateLimiter:
                 headers={"Retry-After": str(math.ceil(wait))},
             )
 
+    def check_all(self, now: float) -> None:
+        """Count a request against what all clients together may send.
+
+        Raises:
+            RefusedError: 429, the quota is used up.
+        """
+        wait = self.wait_seconds(_EVERYBODY, now)
+        if wait > 0.0:
+            raise RefusedError(
+                429,
+                "too many requests for this tenant's quota",
+                where="gateway",
+                expected=f"at most {1 / self._interval:g} requests a second from all clients together",
+                what_to_do=f"wait {math.ceil(wait)} s; whoever runs the gateway sets EVERFEED_QUOTAS",
+                headers={"Retry-After": str(math.ceil(wait))},
+            )
+
     def _find_bucket(self, client: str) -> int:
         if ":" in client:
             client = str(ipaddress.ip_network((client.partition("%")[0], 64), strict=False))
         return int.from_bytes(hashlib.blake2b(client.encode(), digest_size=8, key=self._key).digest()) % BUCKETS
+
+
+class Limits:
+    """What one client may send, and what all of them together may; 0 for no limit.
+
+    Args:
+        per_client: Requests a second of one client.
+        per_tenant: Requests a second of all clients.
+        memory: Descriptor of a file of at least `BYTES` bytes, which both share: their buckets differ.
+        secret: Key of the hash that chooses the bucket.
+    """
+
+    def __init__(self, *, per_client: float, per_tenant: float, memory: int, secret: bytes) -> None:
+        self._per_client = RateLimiter(per_client, memory=memory, secret=secret) if per_client else None
+        self._per_tenant = RateLimiter(per_tenant, memory=memory, secret=secret) if per_tenant else None
+
+    def check(self, client: str, now: float) -> None:
+        """Count a request; one that its client may not send costs the others nothing.
+
+        Raises:
+            RefusedError: 429, the client or all of them have to wait.
+        """
+        if self._per_client is not None:
+            self._per_client.check(client, now)
+        if self._per_tenant is not None:
+            self._per_tenant.check_all(now)

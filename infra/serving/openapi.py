@@ -43,7 +43,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "/v1/explain",
         "post",
-        "Show what both models would answer. The token is needed except on the same machine.",
+        "Show what both models would answer. A viewer's token is needed except on the same machine.",
         schemas.ExplainRequest,
         schemas.ExplainResponse,
         (*_BODY_REFUSALS, 401),
@@ -51,7 +51,7 @@ OPERATIONS: tuple[Operation, ...] = (
     Operation(
         "/v1/feedback",
         "post",
-        "Report what users did; answered after it is durable. The token is needed except on the same machine.",
+        "Report what users did; answered after it is durable. A service's token is needed except on the same machine.",
         schemas.FeedbackRequest,
         schemas.FeedbackResponse,
         (*_BODY_REFUSALS, 401),

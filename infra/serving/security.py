@@ -1,6 +1,5 @@
-"""Who may ask: Host and Origin checks, the limit on bodies, and the token for whatever changes state."""
+"""Which requests are looked at: Host and Origin checks, the limit on bodies, and who is on this machine."""
 
-import hmac
 import ipaddress
 import socket
 from collections.abc import Iterable
@@ -131,24 +130,6 @@ async def read_body(receive: Receive, *, limit: int = BODY_LIMIT) -> bytes:
             raise too_large(limit)
         if not message.get("more_body", False):
             return body
-
-
-def require_token(call: Call, *, token: str) -> None:
-    """Refuse a request without the bearer token.
-
-    Raises:
-        RefusedError: 401, no token or another one was sent.
-    """
-    scheme, _, given = call.header(b"authorization").partition(" ")
-    if scheme.lower() != "bearer" or not hmac.compare_digest(given.strip().encode(), token.encode()):
-        raise RefusedError(
-            401,
-            "the token is missing or wrong",
-            where="header Authorization",
-            expected="Bearer followed by the write token",
-            what_to_do="take the token from secrets/write_token in the home folder, or from EVERFEED_WRITE_TOKEN",
-            headers={"WWW-Authenticate": "Bearer"},
-        )
 
 
 def is_local(call: Call) -> bool:

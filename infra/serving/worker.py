@@ -15,7 +15,7 @@ from infra.serving import figures, limits
 from infra.serving.app import create_app
 from infra.serving.figures import SharedFigures
 from infra.serving.footprint import keep_small, settle
-from infra.serving.limits import RateLimiter
+from infra.serving.limits import Limits
 from infra.serving.parent import UNUSABLE
 from infra.serving.server import DrainingServer
 from infra.settings import Settings
@@ -80,10 +80,11 @@ def main() -> int:
     return 0
 
 
-def _limiter(settings: Settings, memory: int) -> RateLimiter | None:
-    if not settings.gateway_rate_per_second:
+def _limiter(settings: Settings, memory: int) -> Limits | None:
+    per_client, per_tenant = settings.gateway_rate_per_second, settings.quotas.requests_per_second
+    if not (per_client or per_tenant):
         return None
-    return RateLimiter(settings.gateway_rate_per_second, memory=memory, secret=settings.user_secret())
+    return Limits(per_client=per_client, per_tenant=per_tenant, memory=memory, secret=settings.user_secret())
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

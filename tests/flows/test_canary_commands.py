@@ -2,6 +2,7 @@
 
 import getpass
 import io
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from infra.rollouts import ModelReference, Plan, RecordedVerdict, Rollout
 from infra.settings import Settings
 from monitoring.canary import ShadowConfig
 from recmodels.assignment import Arm
-from tests.flows.commands import Terminal, choose_free_ports
+from tests.flows.commands import Terminal, choose_free_ports, in_a_process
 from tests.flows.rolling import CHALLENGER, CHAMPION, CONFIG, traffic, unseen
 
 BEGAN = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -139,22 +140,35 @@ def test_a_person_promotes_with_a_reason_and_a_name(everfeed: Terminal, platform
     rollout = _start(platform)
     platform.rollouts.record_verdict(rollout.rollout_id, _verdict("undecided"), fencing=rollout.fencing)
     ended = everfeed("canary", "promote", "--reason", "seen enough", "--yes", "--json")
-    assert (ended.code, ended.document) == (0, {"rollout": "ease-1", "champion": 2})
+    said = {"rollout": "ease-1", "champion": 2, "is_undone": False, "words": "Version 2 is champion."}
+    assert (ended.code, ended.document) == (0, said)
     assert "Continue by rule undecided" in ended.err
     champion = platform.rollouts.champion()
     assert champion is not None
     assert (champion.version, champion.by, champion.reason) == (2, getpass.getuser(), "seen enough")
+    (kept,) = everfeed("audit-log", "--json").document
+    assert (kept["actor"], kept["action"], kept["subject"]) == (f"cli:{getpass.getuser()}", "canary promote", "ease-1")
 
 
 def test_abort_beats_a_promotion_that_was_just_made(everfeed: Terminal, platform: Platform) -> None:
-    _start(platform)
-    everfeed("canary", "promote", "--reason", "in a hurry", "--yes")
+    rollout = _start(platform)
+    signed = {"now": datetime.now(UTC), "by": "ana", "reason": "in a hurry"}
+    platform.rollouts.promote(rollout.rollout_id, fencing=rollout.fencing, **signed)
+    undone = everfeed("canary", "abort", "--reason", "too much of a hurry", "--yes", "--json")
+    assert (undone.code, undone.document["champion"]) == (0, 1)
+    assert "ana had promoted it at" in undone.err
+    assert [champion.version for champion in platform.rollouts.history()] == [1, 2, 1]
+
+
+def test_an_older_promotion_is_aborted_by_its_id_alone(everfeed: Terminal, platform: Platform) -> None:
+    rollout = _start(platform)
+    signed = {"now": datetime.now(UTC) - timedelta(minutes=2), "by": "ana", "reason": "seen enough"}
+    platform.rollouts.promote(rollout.rollout_id, fencing=rollout.fencing, **signed)
     nothing = everfeed("canary", "abort", "--reason", "too much of a hurry", "--yes")
     assert nothing.code == 2
     assert "`everfeed canary abort ease-1` undoes the newest promotion" in nothing.err
     undone = everfeed("canary", "abort", "ease-1", "--reason", "too much of a hurry", "--yes", "--json")
-    assert (undone.code, undone.document) == (0, {"rollout": "ease-1", "champion": 1})
-    assert [champion.version for champion in platform.rollouts.history()] == [1, 2, 1]
+    assert (undone.code, undone.document["champion"]) == (0, 1)
 
 
 @pytest.mark.parametrize("typed", ["n\n", ""])
@@ -312,3 +326,31 @@ def test_every_command_has_help_and_takes_json(everfeed: Terminal, command: str)
     ended = everfeed("canary", command, "--help")
     assert ended.code == 0
     assert "--json" in ended.out
+
+
+@pytest.mark.slow
+def test_abort_wins_and_both_are_told_when_two_processes_decide_at_once(settings: Settings, platform: Platform) -> None:
+    for number in range(2):
+        name = f"round-{number}"
+        _start(platform, name=name)
+        typed = [("canary", verb, name, "--reason", f"to {verb}", "--yes") for verb in ("abort", "promote")]
+        if number:
+            typed.reverse()
+        with ThreadPoolExecutor(2) as pool:
+            ended = list(pool.map(lambda words: in_a_process(settings, words), typed))
+        (aborted,) = (one for one, words in zip(ended, typed, strict=True) if "abort" in words)
+        (promoted,) = (one for one, words in zip(ended, typed, strict=True) if "promote" in words)
+        assert platform.rollouts.rollout(name).state == "rolled_back"
+        assert aborted.code == 0
+        said = " ".join(promoted.err.split())
+        if promoted.code == 3:
+            assert "aborted at the same moment (to abort)" in said
+            assert "had promoted it at" in " ".join(aborted.err.split())
+        else:
+            assert promoted.code == 2
+            assert "to rolled_back at" in said or "it is rolled_back" in said
+        kept = {(one.action, one.outcome) for one in platform.audit_log.recent() if one.subject == name}
+        assert {("canary abort", "done"), ("canary promote", "refused")} <= kept
+    champion = platform.rollouts.champion()
+    assert champion is not None
+    assert champion.version == 1

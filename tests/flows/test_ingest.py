@@ -9,6 +9,7 @@ import pytest
 
 from flows.ingest import ingest
 from infra.settings import Settings
+from infra.tenants import QuotaExceededError
 from recmodels.data.schema import CATEGORY, EVENT_ID, ITEM_ID, TIMESTAMP, USER_ID
 from recmodels.data.sources import SOURCES
 from recmodels.errors import DataError, SourceError
@@ -86,4 +87,16 @@ def test_ingest_says_what_is_wrong_when_the_file_is_of_no_use(
     (tmp_path / name).write_text(content)
     with pytest.raises((SourceError, DataError), match=expected):
         ingest("table", tmp_path / name, {"timestamp_unit": "iso"})
+    assert not (home.root / "staging").exists()
+
+
+def test_nothing_is_ingested_when_the_lake_is_over_its_quota(
+    home: Settings, export: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    part = Path(home.lake) / "interactions" / "part.parquet"
+    part.parent.mkdir(parents=True)
+    part.write_bytes(b"x" * 3000)
+    monkeypatch.setenv("EVERFEED_QUOTAS", '{"lake_megabytes": 0.002}')
+    with pytest.raises(QuotaExceededError, match="nothing was ingested"):
+        ingest("table", export / "events.parquet", {"items": str(export / "items.parquet")})
     assert not (home.root / "staging").exists()

@@ -18,7 +18,6 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 import infra.access
-import infra.audit_log
 import infra.erasures
 import infra.events
 import infra.histories
@@ -29,6 +28,7 @@ import infra.rollouts
 import infra.segments
 import infra.shadows
 import infra.takedowns  # noqa: F401 - each store defines its tables when it is imported
+from infra.audit_log import AuditLog
 from infra.database import (
     Database,
     from_microseconds,
@@ -220,3 +220,10 @@ def test_a_writer_has_its_turn_soon_after_the_one_before_it_however_long_it_wait
             waits.append(entered[-1] - released)
     database.close()
     assert sorted(waits)[len(waits) // 2] < 0.03
+
+
+def test_what_was_deleted_is_gone_from_the_files_and_the_rest_is_there(database: Database, now: datetime) -> None:
+    log = AuditLog(database)
+    log.append(actor="cli:ana", action="gc", subject="", outcome="done", words="", now=now)
+    assert database.scrub()
+    assert [one.actor for one in log.recent()] == ["cli:ana"]

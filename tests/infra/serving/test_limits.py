@@ -3,7 +3,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from infra.serving.limits import BYTES, RateLimiter
+from infra.serving.limits import BYTES, Limits, RateLimiter
 from infra.serving.problems import RefusedError
 
 
@@ -80,3 +80,23 @@ def test_the_refusal_says_how_long_to_wait(table: int) -> None:
 
     assert refusal.value.status == 429
     assert refusal.value.headers["Retry-After"] == "8"  # 7.5 s, rounded up
+
+
+def refused(limits: Limits, client: str, now: float) -> str:
+    try:
+        limits.check(client, now)
+    except RefusedError as error:
+        return f"{error.status} {error.problem.what}"
+    return ""
+
+
+def test_all_clients_together_keep_to_the_quota_and_each_to_its_own_rate(table: int) -> None:
+    limits = Limits(per_client=3.0, per_tenant=5.0, memory=table, secret=b"a secret")
+
+    first = [refused(limits, "10.0.0.1", 1000.0) for _ in range(6)]
+    assert first == [""] * 3 + ["429 too many requests from this address"] * 3
+    second = [refused(limits, f"10.0.1.{number}", 1000.0) for number in range(4)]
+    assert second == [""] * 2 + ["429 too many requests for this tenant's quota"] * 2
+    assert refused(limits, "10.0.2.1", 1000.2) == ""
+    alone = Limits(per_client=0.0, per_tenant=1.0, memory=table, secret=b"another secret")
+    assert [bool(refused(alone, client, 2000.0)) for client in ("::1", "2001:db8::1")] == [False, True]
