@@ -5,6 +5,8 @@ from urllib.parse import quote
 
 from infra.settings import Settings
 
+MODEL = "everfeed"
+"""Name of the registered model; a tenant's has the tenant's name before it."""
 DATA_DOCS = "/reports/data_docs/index.html"
 DRIFT_REPORT = "/reports/drift/report.html"
 ANALYSIS = "/reports/analysis/report.html"
@@ -26,7 +28,7 @@ class Links:
 
     def version(self, version: int) -> str:
         """Return the page of a model version in MLflow."""
-        return f"{self.settings.mlflow_ui_url}/#/models/everfeed/versions/{version}"
+        return f"{self.settings.mlflow_ui_url}/#/models/{quote(self.settings.named(MODEL))}/versions/{version}"
 
     def run(self, experiment_id: str, run_id: str) -> str:
         """Return the page of a training run in MLflow."""

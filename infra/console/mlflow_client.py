@@ -89,7 +89,7 @@ class MlflowClient:
         model: Name of the registered model.
     """
 
-    def __init__(self, url: str, *, model: str = "everfeed") -> None:
+    def __init__(self, url: str, *, model: str) -> None:
         self._url = url
         self._model = model
         self._client = open_client(f"{url}/api/2.0/mlflow", timeout_seconds=_TIMEOUT_SECONDS)

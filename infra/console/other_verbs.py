@@ -39,8 +39,8 @@ async def _ask_ack(operator: Operator, form: Form) -> Question:
 
 
 async def _ack(operator: Operator, form: Form) -> str:
-    by = operator.actor.removeprefix("console:")
-    return await asyncio.to_thread(operator.desk.acknowledge, form.get("incident", ""), by, form.get("note", ""))
+    incident, note = form.get("incident", ""), form.get("note", "")
+    return await asyncio.to_thread(operator.desk.acknowledge, incident, operator.name, note)
 
 
 async def _ask_silence(operator: Operator, form: Form) -> Question:
@@ -60,8 +60,8 @@ async def _ask_silence(operator: Operator, form: Form) -> Question:
 
 
 async def _silence(operator: Operator, form: Form) -> str:
-    by = operator.actor.removeprefix("console:")
-    wish = SilenceWish(form.get("model", ""), form.get("family", ""), form.get("length", ""), form["reason"], by)
+    model, family, length = (form.get(name, "") for name in ("model", "family", "length"))
+    wish = SilenceWish(model, family, length, form["reason"], operator.name)
     return await asyncio.to_thread(operator.desk.silence, wish)
 
 
@@ -137,7 +137,7 @@ def _request(operator: Operator, reason: str) -> Retrain:
             f" {running.started_at or running.requested_at:%Y-%m-%d %H:%M} UTC. Wait for its end: one runs at a time."
         )
     causes = [*_causes(operator), f"by-hand-{operator.now:%H%M%S}"]
-    words = f"asked for by {operator.actor}: {reason}"
+    words = f"asked for by {operator.name}: {reason}"
     seen = known[0].number if known else 0
     asked = store.request(causes, reason=words, learns_from=None, now=operator.now, seen=seen)
     if asked is None:

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from infra.console.verbs import REASON, Form, Operator, Question, Verb
-from infra.rollouts import Champion, Rollout, RolloutStore
+from infra.rollout_decisions import Decisions
+from infra.rollouts import Rollout, RolloutStore
 from recmodels.errors import StoreError
 
+_FOLLOWS = "The gateway follows within a second."
 _Do = Callable[[RolloutStore, Operator, Form], str]
 
 
@@ -81,22 +83,30 @@ def _in_thread(do: _Do) -> Callable[[Operator, Form], Awaitable[str]]:
 
 
 def _promote(store: RolloutStore, operator: Operator, form: Form) -> str:
-    champion: Champion = store.promote(
-        form.get("rollout", ""), fencing=_fencing(form), now=operator.now, by=operator.actor, reason=form["reason"]
+    """Promote, and see for a moment whether somebody aborts: whoever promoted is told, too."""
+    made = Decisions(store, None).promote(
+        form.get("rollout", ""),
+        fencing=_fencing(form),
+        actor=operator.actor,
+        reason=form["reason"].strip(),
+        now=operator.now,
     )
-    return f"Version {champion.version} is champion. The gateway follows within a second."
+    if made.is_undone:
+        raise StoreError(made.words)
+    return f"{made.words} {_FOLLOWS}"
 
 
 def _abort(store: RolloutStore, operator: Operator, form: Form) -> str:
-    store.roll_back(form.get("rollout", ""), fencing=None, now=operator.now, by=operator.actor, reason=form["reason"])
-    champion = store.champion()
-    assert champion is not None, "a rollout has a champion beside it"
-    return f"Version {champion.version} serves everyone. The gateway follows within a second."
+    decisions = Decisions(store, None)
+    done = decisions.abort(
+        form.get("rollout", ""), actor=operator.actor, reason=form["reason"].strip(), now=operator.now
+    )
+    return f"{done.words} {_FOLLOWS}"
 
 
 def _hold(store: RolloutStore, operator: Operator, form: Form) -> str:
     held = store.hold(
-        form.get("rollout", ""), fencing=_fencing(form), now=operator.now, by=operator.actor, reason=form["reason"]
+        form.get("rollout", ""), fencing=_fencing(form), now=operator.now, by=operator.name, reason=form["reason"]
     )
     return f"{held.rollout_id} is held at {held.share:.0%}."
 
@@ -107,7 +117,7 @@ def _resume(store: RolloutStore, operator: Operator, form: Form) -> str:
         form.get("rollout", ""),
         fencing=_fencing(form),
         now=operator.now,
-        by=operator.actor,
+        by=operator.name,
         reason=form["reason"],
         deadline_at=deadline,
     )

@@ -41,7 +41,7 @@ class Session:
 
     @property
     def actor(self) -> str:
-        """Who acts, as the audit log and the rollouts name them."""
+        """Who acts, as the audit log names them."""
         return f"console:{self.caller.name}"
 
     @property

@@ -65,7 +65,7 @@ class Operator:
         database: An open database.
         desk: What the layer above does.
         prefect: Prefect's API.
-        actor: Who, as the audit log and the rollouts name them.
+        actor: Who, as the audit log names them.
         now: When.
     """
 
@@ -75,6 +75,11 @@ class Operator:
     prefect: PrefectClient
     actor: str
     now: datetime
+
+    @property
+    def name(self) -> str:
+        """Who, as rollouts and incidents name them: without where it came from."""
+        return self.actor.removeprefix("console:")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from infra.console.cell import Answer, Cell
 from infra.console.desk import Desk, HeldBack
 from infra.console.gateway_client import GatewayClient
+from infra.console.links import MODEL
 from infra.console.mlflow_client import MlflowClient, TrackedVersion
 from infra.console.prefect_client import PrefectClient
 from infra.console.prefect_views import FlowPast, ScheduleView
@@ -72,7 +73,7 @@ class Watch:
     def __init__(self, settings: Settings, database: Database, desk: Desk) -> None:
         self.gateway = GatewayClient(settings.gateway_url, token=settings.token())
         self.prefect = PrefectClient(settings.prefect_url)
-        self._mlflow = MlflowClient(settings.mlflow_ui_url)
+        self._mlflow = MlflowClient(settings.mlflow_ui_url, model=settings.named(MODEL))
         self._rollouts = RolloutStore(database)
         self._status = Cell(self.gateway.status, every_seconds=_SOON)
         self._pasts: Cell[Mapping[str, FlowPast]] = Cell(lambda: self.prefect.pasts(FLOWS), every_seconds=_SOON * 2)

@@ -1,3 +1,5 @@
+import threading
+import time
 from datetime import UTC, datetime
 
 import httpx
@@ -79,7 +81,7 @@ def test_promotes_after_asking_and_writes_it_down(home: Home, operator: httpx.Cl
     assert answer.headers["location"] == "/rollouts/rollout-1"
     champion = home.rollouts.champion()
     assert champion is not None
-    assert (champion.version, champion.by, champion.reason) == (2, "console:owner", "it is better <b>")
+    assert (champion.version, champion.by, champion.reason) == (2, "owner", "it is better <b>")
     assert newest(home) == ("console:owner", "canary promote", "rollout-1", "done")
     assert "Version 2 is champion." in load(operator).text
     assert "Version 2 is champion. The" not in load(operator).text.split("Who changed what")[0]  # said once
@@ -96,7 +98,7 @@ def test_an_abort_beats_a_promotion_and_both_are_told(home: Home, operator: http
 
     assert late.status_code == 409
     words = Page(late.text).text
-    assert "console:owner changed it to rolled_back" in words
+    assert "owner changed it to rolled_back" in words
     assert "it breaks the list" in words
     assert newest(home) == ("console:owner", "canary promote", "rollout-1", "refused")
     assert home.rollouts.rollout("rollout-1").state == RolloutState.ROLLED_BACK
@@ -111,7 +113,32 @@ def test_an_abort_undoes_a_promotion_that_came_first(home: Home, operator: httpx
 
     assert operator.post("/act/abort", data={**abort, "reason": "it is not"}).status_code == 303
     assert home.rollouts.champion().version == 1  # type: ignore[union-attr]
-    assert "Version 1 serves everyone." in load(operator).text
+    words = load(operator).text
+    assert "owner had promoted it at" in words
+    assert "that is undone: version 1 serves everyone." in words
+
+
+def test_whoever_promotes_is_told_of_an_abort_at_the_same_moment(home: Home, operator: httpx.Client) -> None:
+    home.crown()
+    home.challenge()
+    abort = threading.Timer(0.5, lambda: _abort_elsewhere(home))
+    promotion = {**Page(operator.get("/act/promote?rollout=rollout-1").text).fields(), "reason": "it is better"}
+    abort.start()
+
+    answer = operator.post("/act/promote", data=promotion)
+
+    abort.join()
+    assert answer.status_code == 409
+    assert "ben aborted" in Page(answer.text).text
+    assert "version 1 serves everyone again" in Page(answer.text).text
+    assert newest(home) == ("console:owner", "canary promote", "rollout-1", "refused")
+
+
+def _abort_elsewhere(home: Home) -> None:
+    """Abort as soon as the promotion is through."""
+    while home.rollouts.champion().version != 2:  # type: ignore[union-attr]
+        time.sleep(0.01)
+    home.rollouts.roll_back("rollout-1", fencing=None, now=datetime.now(UTC), by="ben", reason="it breaks")
 
 
 def test_holds_and_resumes(home: Home, operator: httpx.Client) -> None:
@@ -233,7 +260,7 @@ def test_a_retrain_is_written_down_although_prefect_is_away(home: Home, operator
 
     assert answer.status_code == 303
     (asked,) = RetrainStore(home.database).all()
-    assert "asked for by console:owner: new catalogue" in asked.reason
+    assert "asked for by owner: new catalogue" in asked.reason
     page = load(operator)
     assert "is written down and has not begun" in page.text
     assert asked.retrain_id in page.text
