@@ -52,7 +52,7 @@ class Actions:
             return await self.pages.show(request, "sign_in.html", status=403, target=target, problem=_OPENS_NOTHING)
         await self._note(session.actor, "sign in", "", DONE, f"as {session.caller.role}")
         answer = RedirectResponse(target, status_code=303)
-        is_secure = request.url.scheme == "https"
+        is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
         answer.set_cookie(COOKIE, session.key, httponly=True, samesite="strict", secure=is_secure, path="/")
         return answer
 
