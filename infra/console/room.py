@@ -114,7 +114,7 @@ def read_room(
         models=models,
         metrics=metric_rows(models),
         rollout=read_rollout(rollouts, rollout, desk, num_looks=_LOOKS) if rollout else None,
-        incidents=incidents[: max(_INCIDENTS, min(num_open, 20))],
+        incidents=incidents[:_INCIDENTS],
         num_open=num_open,
         silences=outbox.silences(now=now),
         figures=[drift.view(one) for one in drift.ordered(judged.figures)[:_FIGURES]] if judged else [],
