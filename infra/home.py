@@ -50,6 +50,11 @@ class HomeFolder:
         return self.root / "reports"
 
     @property
+    def figures(self) -> Path:
+        """The newest daily figures of the monitor, with their bands."""
+        return self.root / "figures.json"
+
+    @property
     def drift_workspace(self) -> Path:
         """Folder of the Evidently workspace."""
         return self.reports / "evidently"
