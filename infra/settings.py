@@ -289,7 +289,7 @@ class Settings(BaseSettings, HomeFolder):
         prefix = cls.model_config["env_prefix"]
         known = {f"{prefix}{name}".upper() for name in cls.model_fields} | _OTHER_VARIABLES
         unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
-        return {name: did_you_mean(name, sorted(known)) for name in unknown}
+        return {name: did_you_mean(name, sorted(known), prefix=prefix) for name in unknown}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""

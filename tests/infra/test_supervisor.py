@@ -312,6 +312,7 @@ def test_a_supervisor_that_does_not_stop_is_killed_with_its_services_when_it_is_
         assert supervisor.stdout.readline() == b"ready\n"
     service = _pids(settings)["files"]
     supervisor.send_signal(signal.SIGSTOP)
+    _until(lambda: psutil.Process(supervisor.pid).status() == psutil.STATUS_STOPPED)
     assert processes.take_down(settings, timeout_seconds=0.5)
     assert supervisor.wait(10) == -signal.SIGKILL
     assert _is_gone(service)
