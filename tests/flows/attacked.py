@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -130,3 +131,12 @@ def _world() -> tuple[pa.Table, pa.Table]:
     tables = read_source("synthetic", ROOT, dict(OPTIONS))
     rows = deduplicate(normalise(tables.interactions, source="synthetic")).table
     return with_attack(rows, tables.items), tables.items
+
+
+def source_file(folder: Path) -> tuple[Path, str]:
+    """Write the events as a file for the source `table`, and return it with the item that is pushed."""
+    interactions, _ = _world()
+    path = folder / "events.parquet"
+    pq.write_table(interactions, path)
+    people = interactions.filter(pc.invert(pc.starts_with(interactions["user_id"], FAKE)))
+    return path, target_of(people)

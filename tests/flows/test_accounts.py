@@ -14,16 +14,20 @@ from flows import accounts
 from flows.accounts import hold, let_go
 from flows.collect import MATURITY, collect
 from flows.forget import forget, whom
+from flows.lifecycle import Data, daily, lifecycle
 from flows.quarantine import Choice, chosen, release
+from flows.references import Traffic
 from flows.wiring import Platform, connect
 from infra.audit_log import AuditLog
 from infra.events import Outcome, ServedRequest, user_key
 from infra.held_accounts import label_of
 from infra.settings import Settings
 from recmodels.assignment import Arm
+from recmodels.bundle import load_bundle
 from recmodels.data import schema
 from recmodels.errors import DataError, StoreError
-from tests.flows.attacked import FAKE, FAKES, attacked, attacked_lake, fake_rows, look, people_rows
+from recmodels.presets import item_knn
+from tests.flows.attacked import FAKE, FAKES, attacked, attacked_lake, fake_rows, look, people_rows, source_file
 from tests.flows.commands import Terminal
 
 ROWS = FAKES * 70
@@ -68,7 +72,7 @@ def test_the_detector_names_the_fakes_and_holding_them_back_undoes_the_attack(ho
     assert look(world.platform).chosen() == ()
     snapshot = world.arrive()  # the source brings them every day
     assert (snapshot.interactions, fake_rows(world.platform)) == (people_rows(world), 0)
-    assert chosen(world.platform, Choice()).num_rows == ROWS
+    assert world.platform.lake.read("quarantine").num_rows == ROWS  # once, however often they are brought
     after = world.exposure(snapshot)
     even = 10 / 150
     assert pushed > 5 * even
@@ -125,6 +129,31 @@ def test_holding_back_goes_on_when_it_was_interrupted(
 
     assert (fake_rows(platform), chosen(platform, Choice()).num_rows) == (0, ROWS)
     assert _let_go(platform, ONE) == 70
+
+
+@pytest.mark.slow
+def test_the_scheduled_lifecycle_trains_without_them_and_the_source_brings_nothing_back(
+    home: Settings, tmp_path: Path
+) -> None:
+    path, target = source_file(tmp_path)
+    platform, data = connect(home), Data(source="table", path=path)
+    before = lifecycle(data, [item_knn()], Traffic.LIVE)
+    _hold(platform)
+    after = daily(None, Traffic.LIVE)
+    again = lifecycle(data, [item_knn()], Traffic.LIVE)
+
+    assert before.snapshot.interactions == after.snapshot.interactions + ROWS
+    assert before.snapshot.users == after.snapshot.users + FAKES
+    counted = [_count(platform, one.candidates[0].digest, target) for one in (before, after)]
+    assert counted[0] == counted[1] + 3 * FAKES  # 50 events each, of which data.maximum_repeats are learned from
+    assert again.snapshot.fingerprint == after.snapshot.fingerprint
+    assert again.candidates[0].digest == after.candidates[0].digest
+    assert platform.lake.read("quarantine").num_rows == ROWS
+
+
+def _count(platform: Platform, digest: str, item: str) -> int:
+    bundle = load_bundle(platform.settings.bundles, digest)
+    return int(bundle.item_counts[bundle.vocabulary.encode([item])[0]])
 
 
 @pytest.mark.slow
