@@ -7,7 +7,7 @@ surface's users: their events there are the targets, their histories hold all su
 surface's test part, over the whole catalogue, that of the training part of all surfaces. `frozen` is the backbone as it
 is; `scratch` has random weights and the same rows as the others.
 
-Each method is tried with two learning rates, and the epoch and the rate are chosen on the new surface's validation
+Each method is tried with three learning rates, and the epoch and the rate are chosen on the new surface's validation
 part, the same for all of them. CPU-seconds are those of the steps of the chosen trial alone; choosing costs each method
 the same. Intervals are of 95 % over users, each with the mean of their seeds; a difference is paired by users.
 """
@@ -44,10 +44,10 @@ from recmodels.training.trainer import Parent, Trained, train
 
 RATES: dict[str, tuple[float, ...]] = {
     "frozen": (1e-3,),
-    "scratch": (1e-3, 4e-3),
-    "prefix": (3e-3, 2e-2),
-    "low_rank": (1e-3, 5e-3),
-    "full": (2e-4, 1e-3),
+    "scratch": (1e-3, 3e-3, 1e-2),
+    "prefix": (3e-3, 1e-2, 3e-2),
+    "low_rank": (1e-3, 3e-3, 1e-2),
+    "full": (1e-3, 3e-3, 1e-2),
 }
 """Learning rates that each method is tried with."""
 _CUTS = (0.7, 0.8)

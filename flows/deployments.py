@@ -12,11 +12,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from prefect import Flow, aserve
+from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
 from prefect.schedules import Cron
 from prefect.types.entrypoint import EntrypointType
 
@@ -28,11 +29,15 @@ from flows.deliver import deliver
 from flows.lifecycle import daily
 from flows.monitor import monitor
 from flows.retraining import retrain
+from flows.services import SCHEDULES_SERVICE
 from flows.tune import tune
 from flows.wiring import MODEL_NAME, platform
+from infra.processes import answers, mark_ready
+from infra.settings import Settings
 
 _log = logging.getLogger(__name__)
 
+_LOOKS, _LOOK_SECONDS = 600, 0.2
 WAITS = ConcurrencyLimitStrategy.ENQUEUE
 IS_LEFT_OUT = ConcurrencyLimitStrategy.CANCEL_NEW
 
@@ -118,10 +123,24 @@ _FORMER = ("deliver/every-5-minutes",)
 
 async def serve() -> None:
     """Register every deployment and run what becomes due, until the process is stopped."""
+    settings = platform().settings
+    await _prefect_answers(settings)
     await _forget_former()
-    zone = platform().settings.time_zone
+    zone = settings.time_zone
     deployments = [await described(schedule, zone=zone) for schedule in SCHEDULES]
-    await aserve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
+    runner = Runner(pause_on_shutdown=False, limit=2)
+    for deployment in deployments:
+        await runner.aadd_deployment(deployment)
+    mark_ready(settings, SCHEDULES_SERVICE)
+    await runner.start()
+
+
+async def _prefect_answers(settings: Settings) -> None:
+    """Wait for Prefect, which starts beside this process and takes as long; where it never answers, Prefect says so."""
+    for _ in range(_LOOKS):
+        if await asyncio.to_thread(answers, settings.prefect_api, "/health"):
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def described(

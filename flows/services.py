@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Final
 
 from flows import progress
 from infra.database import open_database
@@ -15,6 +16,7 @@ from infra.settings import Settings
 from infra.supervisor import SUPERVISOR_LOG, Service, Stack, module_command
 from recmodels.errors import AlreadyRunningError, EverfeedError
 
+SCHEDULES_SERVICE: Final = "schedules"
 _START_SECONDS = 180.0
 _LOOK_SECONDS = 0.1
 
@@ -27,7 +29,7 @@ def stack_services(settings: Settings, *, with_schedules: bool = True) -> tuple[
         with_schedules: Include the processes that work by themselves: the one that runs scheduled flows, and the one
             that sends alerts.
     """
-    services = (_prefect(settings), _mlflow(settings), _gateway(settings), _console(settings))
+    services = (*_own_prefect(settings), *_own_mlflow(settings), _gateway(settings), _console(settings))
     return (*services, *background_services()) if with_schedules else services
 
 
@@ -69,8 +71,7 @@ def prefect_up(settings: Settings) -> Iterator[Stack]:
         EverfeedError: Prefect did not start.
     """
     require_database(settings)
-    prefect, *_ = stack_services(settings, with_schedules=False)
-    stack = Stack(settings, (prefect,))
+    stack = Stack(settings, _own_prefect(settings))
     try:
         stack.start()
         stack.wait_ready(timeout_seconds=_START_SECONDS)
@@ -122,7 +123,7 @@ def start_detached(settings: Settings) -> None:
 def background_services() -> tuple[Service, ...]:
     """Return the processes that nobody opens: the one that runs scheduled flows, and the one that sends alerts."""
     return (
-        Service("schedules", module_command("flows.deployments"), after="prefect"),
+        Service(SCHEDULES_SERVICE, module_command("flows.deployments"), tells_ready=True),
         Service("sender", module_command("flows.sender")),
     )
 
@@ -133,19 +134,22 @@ def _send_run_logs() -> None:
         handler.flush()
 
 
-def _prefect(settings: Settings) -> Service:
+def _own_prefect(settings: Settings) -> tuple[Service, ...]:
+    """Return Prefect's server; nothing where the settings name one elsewhere."""
+    if settings.prefect_api_url or settings.prefect_address:
+        return ()
     arguments = ("--factory", "prefect.server.api.server:create_app", *_listen(settings.host, settings.prefect_port))
-    return Service(
-        "prefect",
-        module_command("uvicorn", *arguments, "--log-level", "warning"),
-        settings.prefect_url,
-        settings.prefect_port,
-        "/api/health",
-    )
+    command = module_command("uvicorn", *arguments, "--log-level", "warning")
+    return (Service("prefect", command, settings.prefect_url, settings.prefect_port, "/api/health"),)
 
 
-def _mlflow(settings: Settings) -> Service:
-    """Its database comes through the environment: every user of the machine may see a command line."""
+def _own_mlflow(settings: Settings) -> tuple[Service, ...]:
+    """Return MLflow's server; nothing where the settings name one elsewhere.
+
+    Its database comes through the environment: every user of the machine may see a command line.
+    """
+    if settings.mlflow_address:
+        return ()
     own = (f"{settings.host}:*", "localhost:*")
     command = module_command(
         "infra.mlflow_server",
@@ -157,7 +161,7 @@ def _mlflow(settings: Settings) -> Service:
         "--cors-allowed-origins",
         ",".join(f"http://{host}" for host in own),
     )
-    return Service("mlflow", command, settings.mlflow_ui_url, settings.mlflow_port, "/health")
+    return (Service("mlflow", command, settings.mlflow_ui_url, settings.mlflow_port, "/health"),)
 
 
 def _gateway(settings: Settings) -> Service:
@@ -168,7 +172,7 @@ def _gateway(settings: Settings) -> Service:
 
 def _console(settings: Settings) -> Service:
     return Service(
-        "console", module_command("infra.console.main"), settings.console_url, settings.console_port, "/healthz"
+        "console", module_command("flows.control_room"), settings.console_url, settings.console_port, "/healthz"
     )
 
 

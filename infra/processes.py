@@ -36,6 +36,7 @@ class ServiceRecord(msgspec.Struct, frozen=True):
     created: float
     url: str
     ready_path: str
+    tells_ready: bool = False
 
 
 class StackRecord(msgspec.Struct, frozen=True):
@@ -102,7 +103,7 @@ def is_up(settings: Settings) -> bool:
 
 def statuses(settings: Settings) -> list[ServiceStatus]:
     """Return what is known of each service of this home; an empty list when no stack was started."""
-    return [_status(record) for record in read_record(settings).services]
+    return [_status(record, settings) for record in read_record(settings).services]
 
 
 def take_down(settings: Settings, *, timeout_seconds: float = 30.0) -> bool:
@@ -217,6 +218,27 @@ def answers(url: str, ready_path: str) -> bool:
         return False
 
 
+def mark_ready(settings: Settings, name: str) -> None:
+    """Tell the stack that this process, a service without an address, is ready."""
+    path = _ready_mark(settings, name)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_suffix(".partial")
+    partial.write_text(str(os.getpid()))
+    partial.replace(path)
+
+
+def has_marked(settings: Settings, name: str, pid: int) -> bool:
+    """Say whether a process told that it is ready; what an earlier one left does not count."""
+    try:
+        return _ready_mark(settings, name).read_text() == str(pid)
+    except OSError:
+        return False
+
+
+def _ready_mark(settings: Settings, name: str) -> Path:
+    return settings.root / "ready" / name
+
+
 @cache
 def _client() -> httpx.Client:
     """Return one client for all looks: making one costs 30 ms, mostly for certificates that loopback never needs."""
@@ -276,7 +298,7 @@ def write_record(settings: Settings, record: StackRecord) -> None:
     partial.replace(path)
 
 
-def _status(record: ServiceRecord) -> ServiceStatus:
+def _status(record: ServiceRecord, settings: Settings) -> ServiceStatus:
     if not _is_alive(record):
         return ServiceStatus(
             record.name, record.url, record.pid, is_running=False, is_ready=False, memory_mb=0.0, started_at=None
@@ -284,7 +306,9 @@ def _status(record: ServiceRecord) -> ServiceStatus:
     process = psutil.Process(record.pid)
     memory = sum(member.memory_info().rss for member in [process, *process.children(recursive=True)]) / 2**20
     workers = tuple(sorted(child.pid for child in process.children()))
-    is_ready = not record.ready_path or answers(record.url, record.ready_path)
+    is_ready = (not record.ready_path or answers(record.url, record.ready_path)) and (
+        not record.tells_ready or has_marked(settings, record.name, record.pid)
+    )
     started = datetime.fromtimestamp(record.created).astimezone()
     return ServiceStatus(
         record.name,

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 from pathlib import Path
 from typing import Final, Self
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
@@ -11,6 +10,7 @@ from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SecretsSettingsSource, SettingsConfigDict
 
 from infra import tenants
+from infra.home import HomeFolder
 from infra.lake_place import LakePlace
 from infra.object_store import ObjectStore, checked_url
 from infra.project_file import ProjectFile, RunDefaults
@@ -26,7 +26,7 @@ _OTHER_VARIABLES: Final = frozenset({"EVERFEED_SECRETS_DIR", "EVERFEED_SERVICE",
 stack started, and the tests' data."""
 
 
-class Settings(BaseSettings):
+class Settings(BaseSettings, HomeFolder):
     """Places, ports and secrets; every default works on one machine.
 
     They come from variables with the prefix ``EVERFEED_``, then from the project's file.
@@ -194,11 +194,6 @@ class Settings(BaseSettings):
         return with_driver(self.mlflow_url, POSTGRESQL_DRIVER) or f"sqlite:///{self.root / 'mlflow.db'}"
 
     @property
-    def artifacts(self) -> Path:
-        """Folder of MLflow's artifacts."""
-        return self.root / "artifacts"
-
-    @property
     def artifacts_place(self) -> str:
         """URL of MLflow's artifacts, of a folder too."""
         if not self.artifacts_url:
@@ -254,59 +249,9 @@ class Settings(BaseSettings):
         )
 
     @property
-    def bundles(self) -> Path:
-        """Folder of the bundles, one folder a digest."""
-        return self.root / "bundles"
-
-    @property
-    def runs(self) -> Path:
-        """Folder of training runs: checkpoints, and which bundle came of them."""
-        return self.root / "runs"
-
-    @property
     def studies(self) -> str:
         """SQLAlchemy URL of Optuna's tables."""
         return with_driver(self.search_url, POSTGRESQL_DRIVER) or f"sqlite:///{self.root / 'searches.db'}"
-
-    @property
-    def searches(self) -> Path:
-        """Folder of searches for hyper-parameters: open trials' checkpoints, and the best recipe."""
-        return self.root / "searches"
-
-    @property
-    def recipes(self) -> Path:
-        """The recipes of the last run, which the daily lifecycle trains again."""
-        return self.root / "recipes.json"
-
-    @property
-    def covariates(self) -> Path:
-        """Folder of users' own rates before the active rollout, one file a rollout."""
-        return self.root / "covariates"
-
-    @property
-    def reports(self) -> Path:
-        """Folder of data docs and drift reports."""
-        return self.root / "reports"
-
-    @property
-    def receipts(self) -> Path:
-        """Folder of the receipts of erasures, one JSON file each."""
-        return self.root / "receipts"
-
-    @property
-    def logs(self) -> Path:
-        """Folder of the services' logs."""
-        return self.root / "logs"
-
-    @property
-    def channels_file(self) -> Path:
-        """The alert channels, where `channels` does not name them."""
-        return self.root / "channels.json"
-
-    @property
-    def downloads(self) -> Path:
-        """Folder of data sets fetched from the package index."""
-        return self.root / "downloads"
 
     @property
     def gateway_url(self) -> str:
@@ -324,6 +269,11 @@ class Settings(BaseSettings):
         return self.prefect_address.rstrip("/") or f"http://{self.host}:{self.prefect_port}"
 
     @property
+    def prefect_api(self) -> str:
+        """Address of the API of Prefect's server."""
+        return self.prefect_api_url.rstrip("/") or f"{self.prefect_url}/api"
+
+    @property
     def mlflow_ui_url(self) -> str:
         """Address of the MLflow UI."""
         return self.mlflow_address.rstrip("/") or f"http://{self.host}:{self.mlflow_port}"
@@ -333,18 +283,13 @@ class Settings(BaseSettings):
         """Address of the Evidently UI."""
         return f"http://{self.host}:{self.evidently_port}"
 
-    @property
-    def drift_workspace(self) -> Path:
-        """Folder of the Evidently workspace."""
-        return self.reports / "evidently"
-
     @classmethod
     def unknown_variables(cls) -> dict[str, str]:
         """Return the variables with our prefix that no setting reads, each with a hint at what was probably meant."""
         prefix = cls.model_config["env_prefix"]
         known = {f"{prefix}{name}".upper() for name in cls.model_fields} | _OTHER_VARIABLES
         unknown = sorted(name for name in os.environ if name.startswith(prefix) and name not in known)
-        return {name: did_you_mean(name, sorted(known)) for name in unknown}
+        return {name: did_you_mean(name, sorted(known), prefix=prefix) for name in unknown}
 
     def environment(self) -> dict[str, str]:
         """Return the variables that a process of the platform starts with: telemetry off, homes of the libraries."""
@@ -358,7 +303,7 @@ class Settings(BaseSettings):
             **({"EVERFEED_CONFIG": str(self.config)} if self.config else {}),
             "DO_NOT_TRACK": "true",
             "PREFECT_HOME": str(self.root / "prefect"),
-            "PREFECT_API_URL": self.prefect_api_url or f"{self.prefect_url}/api",
+            "PREFECT_API_URL": self.prefect_api,
             "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
             "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
             "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -383,45 +328,6 @@ class Settings(BaseSettings):
         given = self.user_key_secret.get_secret_value()
         own = derived(given, tenant=self.tenant, purpose="user keys") if given else self._secret("user_key_secret")
         return own.encode()
-
-    def secret_file(self, name: str) -> Path:
-        """Return where a secret of a person's own is kept, so that settings name it instead of holding it.
-
-        Raises:
-            ValueError: The name is not made of letters, digits, dots, dashes and underscores alone.
-        """
-        if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9_.-]*", name):
-            raise ValueError(f"{name!r} is no name of a secret: letters, digits, dots, dashes and underscores alone.")
-        return self.root / "secrets" / name
-
-    def keep_secret(self, name: str, value: str) -> None:
-        """Keep a secret under a name (mode 0600), in place of what was kept there.
-
-        Raises:
-            ValueError: The name cannot be one.
-        """
-        path = self.secret_file(name)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        partial = path.parent / f".{name}.{secrets.token_hex(4)}"
-        partial.touch(mode=0o600)
-        partial.write_text(value)
-        partial.replace(path)
-
-    def _secret(self, name: str) -> str:
-        folder = self.root / "secrets"
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / name
-        if not path.exists():
-            partial = folder / f".{name}.{secrets.token_hex(4)}"
-            partial.touch(mode=0o600)
-            partial.write_text(secrets.token_urlsafe(32))
-            try:
-                path.hardlink_to(partial)
-            except FileExistsError:
-                pass  # another process made it first; its value is the one
-            finally:
-                partial.unlink()
-        return path.read_text().strip()
 
 
 discover_in(lambda: Settings().plugin_folders)

@@ -40,7 +40,7 @@ class Service:
         url: Address a person opens; empty for a service without one.
         port: Port it listens on; 0 for a service without one.
         ready_path: Path that answers 200 once the service works; empty for a service without one.
-        after: Name of the service that must answer before this one is first started; empty for none.
+        tells_ready: It has no address and marks itself as ready, see `infra.processes.mark_ready`.
     """
 
     name: str
@@ -48,7 +48,7 @@ class Service:
     url: str = ""
     port: int = 0
     ready_path: str = ""
-    after: str = ""
+    tells_ready: bool = False
 
 
 class Stack:
@@ -80,22 +80,20 @@ class Stack:
         for service in self._services:
             _require_free(service, self._settings.host)
         for service in self._services:
-            if not service.after:
-                self._spawn(service)
+            self._spawn(service)
 
     def wait_ready(self, *, timeout_seconds: float, on_ready: Callable[[str], None] | None = None) -> None:
-        """Wait until every service answers; one that goes after another is started as soon as that one answers.
+        """Wait until every service answers, or has told that it is ready.
 
         Raises:
             EverfeedError: A service ended, or did not answer in time; its last log lines are in the message.
         """
         deadline = time.monotonic() + timeout_seconds
-        waiting = [service for service in self._services if service.ready_path]
+        waiting = [service for service in self._services if service.ready_path or service.tells_ready]
         while waiting:
             for service in list(waiting):
-                if service.name in self._children and processes.answers(service.url, service.ready_path):
+                if self._answers(service):
                     waiting.remove(service)
-                    self._begin_after(service.name)
                     if on_ready:
                         on_ready(service.name)
                 elif service.name in self._children and self._children[service.name].poll() is not None:
@@ -184,10 +182,13 @@ class Stack:
             _log.warning("service %s runs without its log %s: %s", name, self._log_path(name), error.strerror)
             return Path(os.devnull).open("ab")
 
-    def _begin_after(self, name: str) -> None:
-        for service in self._services:
-            if service.after == name and service.name not in self._children:
-                self._spawn(service)
+    def _answers(self, service: Service) -> bool:
+        child = self._children.get(service.name)
+        if child is None:
+            return False
+        if service.tells_ready:
+            return processes.has_marked(self._settings, service.name, child.pid)
+        return processes.answers(service.url, service.ready_path)
 
     def _write_record(self) -> None:
         """Write down what runs; where that fails, as on a full disk, the marks of the processes still tell."""
@@ -204,7 +205,8 @@ class Stack:
 
     def _record(self, service: Service) -> ServiceRecord:
         pid = self._children[service.name].pid
-        return ServiceRecord(service.name, pid, processes.created_at(pid), service.url, service.ready_path)
+        created = processes.created_at(pid)
+        return ServiceRecord(service.name, pid, created, service.url, service.ready_path, service.tells_ready)
 
     def _log_path(self, name: str) -> Path:
         return self._settings.logs / f"{name}.log"

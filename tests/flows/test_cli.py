@@ -124,8 +124,8 @@ def test_a_variable_is_refused_with_what_was_meant_when_no_setting_reads_it(
     monkeypatch.setenv("EVERFEED_ZZZ", "1")
     ended = everfeed("status")
     assert ended.code == 2
-    assert "EVERFEED_GATEWAY_PROT is not known, did you mean EVERFEED_GATEWAY_PORT?" in ended.last_line
-    assert "EVERFEED_ZZZ is not known" in ended.last_line
+    assert "EVERFEED_GATEWAY_PROT is not known. Did you mean 'EVERFEED_GATEWAY_PORT'?" in ended.last_line
+    assert "EVERFEED_ZZZ is not known. Correct" in ended.last_line
     assert "8800" not in ended.last_line  # it may be a secret
 
 

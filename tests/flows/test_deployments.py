@@ -51,8 +51,10 @@ class Schedules:
         self._process.wait(30)
 
     def close(self) -> None:
-        """Stop it for good."""
+        """Stop it for good, and leave the server, which other tests use, without deployments."""
         self.stop()
+        for found in self.deployments().values():
+            httpx.delete(f"{self.settings.prefect_url}/api/deployments/{found['id']}").raise_for_status()
         self._log.close()
 
     def deployments(self) -> dict[str, dict[str, Any]]:

@@ -167,7 +167,7 @@ def test_every_program_that_a_container_starts_is_there() -> None:
     lines = [service.get("command", []) for service in _compose()["services"].values()]
     lines += [container.get("args", []) for pod in _pods().values() for container in pod["containers"]]
     modules = {line[2] for line in lines if line[:2] == ["python", "-m"]}
-    assert modules >= {"infra.serving.main", "infra.console.main", "flows.sender"}
+    assert modules >= {"infra.serving.main", "flows.control_room", "flows.sender"}
     own = {name for name in modules if name.split(".")[0] in {"infra", "flows"}}
     assert [name for name in own if not (ROOT / f"{name.replace('.', '/')}.py").is_file()] == []
     assert {line[0] for line in lines if line} <= {"python", "mlflow", "prefect", "migrate"}

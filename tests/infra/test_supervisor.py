@@ -312,6 +312,7 @@ def test_a_supervisor_that_does_not_stop_is_killed_with_its_services_when_it_is_
         assert supervisor.stdout.readline() == b"ready\n"
     service = _pids(settings)["files"]
     supervisor.send_signal(signal.SIGSTOP)
+    _until(lambda: psutil.Process(supervisor.pid).status() == psutil.STATUS_STOPPED)
     assert processes.take_down(settings, timeout_seconds=0.5)
     assert supervisor.wait(10) == -signal.SIGKILL
     assert _is_gone(service)
@@ -354,11 +355,22 @@ def test_what_a_service_started_in_a_session_of_its_own_ends_with_the_stack(sett
     assert _is_gone(int(note.read_text()))
 
 
-def test_a_service_starts_once_the_one_it_goes_after_answers(settings: Settings, pages: Path) -> None:
-    first = _service("first", pages)
-    code = f"import urllib.request; print(urllib.request.urlopen({first.url!r}).status)"
-    second = Service("second", (sys.executable, "-c", f"{code}; import time; time.sleep(600)"), after="first")
-    with running(settings, (first, second), timeout_seconds=60):
-        assert processes.read_record(settings).is_ready
-        assert list(_pids(settings)) == ["first", "second"]
-        _until(lambda: (settings.logs / "second.log").read_text() == "200\n")
+def test_a_service_without_an_address_is_ready_once_this_very_process_says_so(settings: Settings) -> None:
+    code = (
+        "import pathlib, time; from infra.processes import mark_ready; from infra.settings import Settings\n"
+        "go = pathlib.Path({go!r})\n"
+        "while not go.exists(): time.sleep(0.05)\n"
+        "mark_ready(Settings(), 'quiet'); time.sleep(600)\n"
+    ).format(go=str(settings.root / "go"))
+    processes.mark_ready(settings, "quiet")  # as an earlier process left it
+    stack = Stack(settings, (Service("quiet", (sys.executable, "-c", code), tells_ready=True),))
+    stack.start()
+    try:
+        with pytest.raises(EverfeedError, match=r"quiet did not answer within 1 s"):
+            stack.wait_ready(timeout_seconds=1)
+        assert not processes.statuses(settings)[0].is_ready
+        (settings.root / "go").touch()
+        stack.wait_ready(timeout_seconds=60)
+        assert processes.statuses(settings)[0].is_ready
+    finally:
+        stack.stop()

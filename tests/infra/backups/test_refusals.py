@@ -116,6 +116,8 @@ def test_newer_schema_is_refused_and_an_older_one_is_brought_forward(small: Sett
         "UPDATE alembic_version SET version_num = '0004'",
         "DROP TABLE retrains",
         "DROP TABLE erasures",
+        "DROP TABLE access_tokens",
+        "DROP TABLE audit_log",
         "DROP INDEX ix_requests_rollout",
         "DROP INDEX ix_outcomes_rollout",
         "CREATE INDEX ix_requests_rollout ON requests (rollout_id)",
