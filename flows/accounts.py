@@ -23,6 +23,7 @@ from infra.held_accounts import HeldAccount, label_of
 from monitoring.drift.shilling import DAY, ShillingConfig, Suspects, find_suspects
 from monitoring.quarantine import read_back
 from recmodels.data import schema
+from recmodels.errors import StoreError
 
 NEW_DAYS: Final = 7
 _TABLE: Final = "interactions"
@@ -161,6 +162,30 @@ def let_go(home: Platform, accounts: Collection[HeldAccount], *, by: str, why: s
     done += _release(home, accounts, by=by, why=why, now=now)
     logger.info("%d accounts were let go by %s: %d rows", len(accounts), by, sum(one.stored for one in done))
     return done
+
+
+def ask_for_retrain(home: Platform, labels: Collection[str], *, now: datetime) -> str:
+    """Ask for a retrain without drift, which the next run of the monitor starts, and return its id.
+
+    Args:
+        home: The stores.
+        labels: Of the accounts that were held back or let go; the same ones ask once a day.
+        now: The moment.
+
+    Raises:
+        StoreError: Another retrain was asked for at the same moment.
+    """
+    newest = max((one.number for one in home.retrains.all()), default=0)
+    asked = home.retrains.request(
+        [f"accounts-{label}" for label in sorted(labels)],
+        reason=f"{len(labels)} accounts were held back or let go, and the models that serve learned otherwise",
+        learns_from=None,
+        now=now,
+        seen=newest,
+    )
+    if asked is None:
+        raise StoreError("another retrain was asked for at the same moment. `everfeed retrains list` shows it.")
+    return asked.retrain_id
 
 
 def _release(home: Platform, accounts: Collection[HeldAccount], *, by: str, why: str, now: datetime) -> list[Released]:

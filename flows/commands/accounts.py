@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 app = typer.Typer(name="accounts", help="Accounts that push an item: who is suspect, holding them back, letting go.")
 
+Retrain = Annotated[
+    bool, typer.Option("--retrain", help="Ask for a retrain, which the next run of the monitor starts.")
+]
 _MOST_SHOWN = 50
 _WHY = "the detector suspects them"
 
@@ -31,6 +34,7 @@ def accounts(
     lone: Annotated[bool, typer.Option("--lone", help="Accounts that repeat an item alone, too.")] = False,
     because: Annotated[str, typer.Option(help="Why; kept with the accounts.")] = _WHY,
     days: Annotated[int, typer.Option(help="Newest days that are judged.", min=1)] = 7,
+    retrain: Retrain = False,
     show_ids: Annotated[bool, typer.Option("--show-ids", help="Print the raw user ids, too.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,6 +55,7 @@ def accounts(
     if applied:
         words = f"{applied.accounts} accounts are held back: {applied.rows} rows on {len(applied.days)} days."
         screen.print(f"{words} The next training is without them; models that serve learned from them.")
+        _retrain(home, [one.label for one in chosen], wants=retrain)
     answer(_document(home, found, chosen, applied, show_ids=show_ids), as_json=as_json)
 
 
@@ -59,6 +64,7 @@ def release(
     account: Annotated[list[str], typer.Argument(help="Label as the list shows it, user key or user id.")],
     because: Annotated[str, typer.Option(help="Why; kept with the release, beside your name and the time.")],
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    retrain: Retrain = False,
     as_json: AsJson = False,
 ) -> None:
     """Let accounts go: their rows pass validation again and join their days, and they count from the next training on.
@@ -79,6 +85,7 @@ def release(
     if not as_json:
         kept = f", {refused} kept back for another reason" if refused else ""
         screen.print(f"{len(named)} accounts were let go: {stored} rows are in the lake{kept}.", highlight=False)
+    _retrain(home, labels.split(", "), wants=retrain)
     answer({"released": labels.split(", "), "stored": stored, "refused": refused}, as_json=as_json)
     if refused:
         raise typer.Exit(3)
@@ -109,6 +116,14 @@ def _apply(home: "Platform", chosen: "Sequence[Suspect]", because: str, *, is_ag
         done = hold(home, chosen, by=user_name(), why=because, now=utc_now())
         deed.words = f"{because}: {done.accounts} accounts that push {items}, {done.rows} rows"
     return done
+
+
+def _retrain(home: "Platform", labels: "Sequence[str]", *, wants: bool) -> None:
+    if wants:
+        from flows.accounts import ask_for_retrain
+
+        asked = ask_for_retrain(home, labels, now=utc_now())
+        screen.print(f"retrain {asked} is asked for: `everfeed retrains list` tells what comes of it.", highlight=False)
 
 
 def _say_suspects(found: "Survey", chosen: "Sequence[Suspect]", *, show_ids: bool) -> None:

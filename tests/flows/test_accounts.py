@@ -204,7 +204,10 @@ def test_the_command_lists_asks_holds_back_and_lets_go(
     assert everfeed("quarantine", "accounts", "--item", "another", "--apply", "--yes", "--json").code == 0
     assert fake_rows(platform) == ROWS
 
-    done = everfeed("quarantine", "accounts", "--apply", "--yes", "--json")
+    done = everfeed("quarantine", "accounts", "--apply", "--yes", "--retrain", "--json")
+    (asked,) = everfeed("retrains", "list", "--json").document
+    assert asked["reason"].startswith(f"{FAKES} accounts were held back or let go")
+    assert f"accounts-{label}" in asked["incident_ids"]
     assert (done.document["applied"]["rows"], len(done.document["held"])) == (ROWS, FAKES)
     released = everfeed("quarantine", "accounts", "release", label[:9], "--because", "a club", "--yes", "--json")
     assert released.document == {"released": [label], "stored": 70, "refused": 0}
