@@ -232,7 +232,7 @@ def on_its_clock(tables: Tables) -> Tables:
 
 def _attacked(tables: Tables, case: Case, models: list[str]) -> dict[tuple[str, str], Lists]:
     events = inject(tables.interactions, tables.items, case.attack, seed=case.seed)
-    defended = without_accounts(events, judged(events, _ATTACK_DAY))
+    defended = without_accounts(events, judged(events, _ATTACK_DAY).user_ids)
     return {
         (model, state): lists_of(defended if state == STATES[2] else events, tables.items, _recipe(model, state))
         for model in models

@@ -7,6 +7,7 @@ import pyarrow.compute as pc
 from prefect import flow, task
 
 from flows.clock import utc_now
+from flows.held_accounts import hold_back
 from flows.references import Snapshot
 from flows.retries import is_worth_retrying
 from flows.validate import merge, read_data_set, snapshot_of, suites_of
@@ -88,7 +89,7 @@ def _append(drained: Drained) -> None:
         people = impressions.filter(pc.equal(impressions[ORIGIN], ORIGIN_EVENT))
         user_ids = home.events.user_ids(pc.unique(people[USER_KEY]).to_pylist())
         joined = live_interactions(people, outcomes, user_ids=user_ids)
-        interactions = _sift(home, "interactions", joined, key=key)
+        interactions = hold_back(home, _sift(home, "interactions", joined, key=key))
         if interactions.num_rows:
             home.lake.append("interactions", interactions, key=key)
     if outcomes.num_rows:

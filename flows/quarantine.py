@@ -42,6 +42,7 @@ class Choice:
         reason: Part of their reason.
         event_ids: Their event ids.
         is_released: Rows that were released are chosen too.
+        of_accounts: Rows of accounts that are held back may be released.
     """
 
     table: str = ""
@@ -49,6 +50,7 @@ class Choice:
     reason: str = ""
     event_ids: tuple[str, ...] = ()
     is_released: bool = False
+    of_accounts: bool = False
 
     @property
     def words(self) -> str:
@@ -119,6 +121,7 @@ def release(
     """
     rows = chosen(home, choice)
     name = _only_table(rows, choice)
+    _refuse_accounts(home, rows, choice)
     given = _corrected(read_back(rows.select(schema.QUARANTINE.names), name=name), corrections, name=name)
     prepared = prepare(given, name=name, context=_context(home, name, now=now), suites=suites_of(home))
     is_good = pa.array(~prepared.is_quarantined)
@@ -176,6 +179,17 @@ def _only_table(rows: pa.Table, choice: Choice) -> str:
     if len(names) > 1:
         raise DataError(f"the chosen rows are of {', '.join(names)}. Choose one table with --table.")
     return str(names[0])
+
+
+def _refuse_accounts(home: Platform, rows: pa.Table, choice: Choice) -> None:
+    """Keep the rows of accounts that are held back where they are: the next ingest would bring them back here."""
+    held = pa.array([one.reason for one in home.held_accounts.accounts()], pa.string())
+    number = pc.sum(pc.is_in(rows[schema.REASON], value_set=held)).as_py() or 0
+    if number and not choice.of_accounts:
+        raise DataError(
+            f"{number} of the {rows.num_rows} chosen rows are of accounts that are held back. Choose others by "
+            "--batch or --reason, or let an account go with `everfeed quarantine accounts release ACCOUNT`."
+        )
 
 
 def _corrected(rows: pa.Table, corrections: Mapping[str, str], *, name: str) -> pa.Table:

@@ -10,6 +10,7 @@ from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 
 from flows.clock import utc_now
+from flows.held_accounts import hold_back
 from flows.ingest import without_erased
 from flows.newitems import announce
 from flows.references import Batch, DataSet, Screened, Snapshot
@@ -108,7 +109,7 @@ def store(batch: Batch, screened: Screened) -> Snapshot:
         tables = {name: pq.read_table(screened.folder / f"{name}.parquet") for name in _TABLES}
         interactions, users = (without_erased(tables[name]) for name in ("interactions", "users"))
         announce(home, tables["items"], by="ingest")
-        rebuild(home.lake, "interactions", interactions, replaces=batch.replaces)
+        rebuild(home.lake, "interactions", hold_back(home, interactions), replaces=batch.replaces)
         merge(home, "items", tables["items"])
         merge(home, "users", users)
         _keep_quarantined(home, pq.read_table(screened.folder / "quarantine.parquet"), batch=batch.folder.name)

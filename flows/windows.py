@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from infra.lake import Lake
 from recmodels.data.interactions import fingerprint
-from recmodels.data.schema import EVENT_ID, ITEM_ID, ORIGIN, POSITION, REQUEST_ID, TIMESTAMP
+from recmodels.data.schema import EVENT_ID, ITEM_ID, ORIGIN, POSITION, REQUEST_ID, TABLES, TIMESTAMP
 from recmodels.errors import StoreError
 
 _KEYS: Final = {"interactions": (EVENT_ID,), "outcomes": (EVENT_ID,), "impressions": (REQUEST_ID, POSITION)}
@@ -103,11 +103,40 @@ def rebuild(lake: Lake, table_name: str, rows: pa.Table, *, replaces: bool = Fal
     dropped = 0
     # Runs with new rows come first: dying in between must not lose a row that moves to another day.
     for run in sorted(runs, key=lambda run: not set(own).intersection(run.days)):
-        lost = _rebuild_run(lake, table_name, run, brought=brought)
+        new = rows.filter(_between(rows, run.start, run.end))
+        lost = _rebuild_run(lake, table_name, run, brought=brought, new=new)
         if lost is not None:
             written += run.days
             dropped += lost
     return Rebuilt(tuple(sorted(written)), rows.num_rows, dropped)
+
+
+def take_away(lake: Lake, table_name: str, rows: pa.Table) -> tuple[date, ...]:
+    """Take the rows with the keys of `rows` off the days of `rows`; every other row stays.
+
+    Returns:
+        The days that were written.
+
+    Raises:
+        StoreError: Other writers came first every time, or a table is damaged.
+    """
+    brought = _Brought(table_name, rows, replaces=False)
+    runs = _runs(brought.days, lake.daily_counts(table_name)) if rows.num_rows else []
+    nothing = rows.slice(0, 0)
+    written = [
+        run.days for run in runs if _rebuild_run(lake, table_name, run, brought=brought, new=nothing) is not None
+    ]
+    return tuple(sorted(day for days in written for day in days))
+
+
+def rows_with(lake: Lake, table_name: str, *, column: str, values: pa.Array) -> pa.Table:
+    """Return the rows of the lake that have one of `values` in a column, a stretch of days at a time."""
+    held = lake.daily_counts(table_name)
+    found = [TABLES[table_name].empty_table()]
+    for start, end in _spans(sorted(held), held):
+        part = lake.read(table_name, start=_midnight(start), end=_midnight(end) + _DAY)
+        found.append(part.filter(pc.is_in(part[column], value_set=values)))
+    return pa.concat_tables(found, promote_options="default")
 
 
 def kept_counts(lake: Lake, rows: pa.Table, *, replaces: bool) -> dict[date, int]:
@@ -148,13 +177,12 @@ def days_of(rows: pa.Table) -> tuple[date, ...]:
     return tuple(_EPOCH + timedelta(days=int(number)) for number in np.unique(_day_numbers(rows)))
 
 
-def _rebuild_run(lake: Lake, table_name: str, run: _Run, *, brought: _Brought) -> int | None:
-    """Write one run of days; return how many rows it lost, or None where nothing changed.
+def _rebuild_run(lake: Lake, table_name: str, run: _Run, *, brought: _Brought, new: pa.Table) -> int | None:
+    """Write one run of days with `new` among them; return how many rows it lost, or None where nothing changed.
 
     Another writer may commit between the reading and the writing. The version that it made can still be read, so the
     rows are joined again with what it had written.
     """
-    new = brought.rows.filter(_between(brought.rows, run.start, run.end))
     base = newest = lake.version(table_name)
     for _ in range(_ATTEMPTS):
         assert newest is not None

@@ -8,6 +8,7 @@ from infra.audit_log import AuditLog
 from infra.database import Database, open_database
 from infra.erasures import ErasureStore
 from infra.events import EventStore
+from infra.held_accounts import HeldAccounts
 from infra.histories import HistoryStore
 from infra.lake import Lake
 from infra.model_registry import ModelRegistry
@@ -92,6 +93,11 @@ class Platform:
     def releases(self) -> ReleaseStore:
         """Which quarantined rows were released."""
         return ReleaseStore(self.database)
+
+    @cached_property
+    def held_accounts(self) -> HeldAccounts:
+        """Accounts whose events are held back."""
+        return HeldAccounts(self.database)
 
     @cached_property
     def retrains(self) -> RetrainStore:

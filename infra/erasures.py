@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Table, delete, func, insert, s
 
 from infra.database import Database
 from infra.event_records import outcomes, requests, user_keys
+from infra.held_accounts import held_accounts
 from infra.histories import histories
 from infra.shadow_records import shadow_answers
 from infra.tombstones import Tombstones, erasures, tombstone
@@ -172,6 +173,7 @@ def _about(user_key: str) -> list[tuple[Table, ColumnElement[bool]]]:
         (outcomes, outcomes.c.user_key == user_key),
         (requests, requests.c.user_key == user_key),
         (histories, histories.c.user_key == user_key),
+        (held_accounts, held_accounts.c.user_key == user_key),
         (user_keys, user_keys.c.user_key == user_key),
     ]
 

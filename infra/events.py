@@ -5,7 +5,8 @@ from datetime import datetime
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import Connection, select
+import msgspec
+from sqlalchemy import Connection, and_, select
 
 from infra.database import Database
 from infra.event_drain import forget_batch, next_batch, waiting_events
@@ -26,7 +27,9 @@ from infra.event_records import (
     user_key,
     user_keys,
 )
+from infra.held_accounts import held_accounts
 from infra.tombstones import Tombstones
+from recmodels.data import schema
 
 __all__ = [
     "ArmFigures",
@@ -42,6 +45,8 @@ __all__ = [
 ]
 
 _RECENT_FACTOR: Final = 16  # requests that are looked at for each recent user
+
+_LISTS: Final = msgspec.json.Decoder(list[str])
 
 
 class EventStore:
@@ -196,6 +201,18 @@ class EventStore:
         newest = select(requests.c.user_key).order_by(requests.c.id.desc()).limit(_RECENT_FACTOR * limit)
         with self._database.read() as connection:
             return list(dict.fromkeys(connection.execute(newest).scalars()))[:limit]
+
+    def recent_lists(self, limit: int) -> list[list[str]]:
+        """Return the lists that people were shown last, the newest first; at most `limit`.
+
+        Empty lists are left out, and those of accounts that are held back.
+        """
+        held = select(held_accounts.c.user_key)
+        to_people = and_(requests.c.origin == schema.ORIGIN_EVENT, requests.c.num_items > 0)
+        query = select(requests.c.item_ids).where(to_people, requests.c.user_key.not_in(held))
+        with self._database.read() as connection:
+            texts = connection.execute(query.order_by(requests.c.id.desc()).limit(limit)).scalars()
+            return [_LISTS.decode(text) for text in texts]
 
     def user_ids(self, keys: Sequence[str]) -> dict[str, str]:
         """Return the raw ids of those user keys that have one."""

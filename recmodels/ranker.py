@@ -121,6 +121,21 @@ class Ranker:
             slates.append(_reranked_slate(shown, catalogue, non_finite=non_finite, is_popular=is_popular[row]))
         return slates
 
+    @property
+    def exposure_memory(self) -> float:
+        """Lists over which what creators were shown is remembered; 0 where no stage asks for it."""
+        return 0.0 if self._own.reranker is None else self._own.reranker.memory
+
+    def recall(self, lists: Sequence[Sequence[str]]) -> None:
+        """Forget what was counted as shown, and remember these lists instead, the newest first.
+
+        For who loads a model: what other processes showed, and this one before it ended, is not forgotten, and what was
+        ranked to warm up was shown to nobody. Not while another thread makes lists.
+        """
+        for shop in (self._own, self._joined):
+            if shop is not None and shop.reranker is not None:
+                shop.reranker.recall(lists)
+
     def explain(
         self,
         ask: Ask,
@@ -221,6 +236,9 @@ class Ranker:
         if joined is None or joined.scores is None or joined.scores.newcomers is not newcomers:
             catalogue = self._own.catalogue.joined_by(newcomers)
             joined = _Shop(catalogue, NewcomerScores(self.bundle, newcomers), self._reranker(newcomers))
+            before = (self._joined or self._own).reranker
+            if joined.reranker is not None and before is not None:
+                joined.reranker.inherit(before)
             self._joined = joined
         return joined
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.clock import utc_now
+from flows.commands import accounts
 from flows.commands.audited import audited
 from flows.commands.common import answer, read_settings, screen, user_name
 from flows.options import AsJson
@@ -24,6 +25,7 @@ Table = Annotated[str, typer.Option(help="Table of the rows: interactions, items
 Batch = Annotated[str, typer.Option(help="Batch as `list` shows it, or how its moment begins, such as 2026-03-01.")]
 Reason = Annotated[str, typer.Option(help="Reason as `list` shows it, or a part of it.")]
 EventIds = Annotated[list[str], typer.Option("--event-id", help="Event id of a row. Repeatable.")]
+app.add_typer(accounts.app)
 
 
 @app.callback()

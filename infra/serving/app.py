@@ -24,6 +24,7 @@ from infra.serving.figures import SharedFigures
 from infra.serving.gateway import Gateway, utc_now
 from infra.serving.keyring import Keyring
 from infra.serving.limits import Limits, RateLimiter
+from infra.serving.recollection import RecordedLists
 from infra.serving.security import HeaderCheck, allowed_hosts
 from infra.serving.slots import Garage
 from infra.serving.warmup import RecordedHistories
@@ -70,7 +71,8 @@ def create_app(
     def publish(view: View) -> None:
         gateway.view = view
 
-    garage = Garage(bundles, RecordedHistories(events, histories).read, safety=safety)
+    recorded = RecordedHistories(events, histories)
+    garage = Garage(bundles, recorded.read, safety=safety, shown=RecordedLists(events).newest)
     rollouts, tombstones = RolloutStore(database), Tombstones(database)
     watcher = Watcher(rollouts, takedowns, segments, tombstones, garage=garage, publish=publish)
 

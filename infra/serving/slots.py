@@ -20,6 +20,7 @@ from infra.serving.batching import Batcher
 from infra.serving.breaker import Breaker
 from infra.serving.fallback import PopularItems
 from infra.serving.footprint import give_back
+from infra.serving.recollection import lists_for
 from infra.serving.warmup import UnfitModelError, warm_up
 from recmodels.assignment import Arm, arm_of
 from recmodels.bundle import Bundle, load_bundle
@@ -70,9 +71,21 @@ class LoadedModel:
 
 
 def load_model(
-    bundles: Path, digest: str, *, histories: Sequence[UserHistory] = (), safety: SafetyPolicy | None = None
+    bundles: Path,
+    digest: str,
+    *,
+    histories: Sequence[UserHistory] = (),
+    safety: SafetyPolicy | None = None,
+    shown: Callable[[int], Sequence[Sequence[str]]] = lambda _limit: (),
 ) -> LoadedModel:
     """Load the bundle `digest` from the folder `bundles`, check it and rank for people.
+
+    Args:
+        bundles: Where it is.
+        digest: Which.
+        histories: Of people, to rank for.
+        safety: Terms under which labelled items are shown.
+        shown: Returns the lists that were shown last, the newest first, at most so many.
 
     Raises:
         EverfeedError: The bundle is missing, altered, cannot rank or is not fit to serve.
@@ -81,6 +94,8 @@ def load_model(
     bundle = load_bundle(bundles, digest)
     ranker, popular = Ranker(bundle, safety), PopularItems.of(bundle, safety)
     warmth = warm_up(ranker, histories, popular=popular)
+    if memory := ranker.exposure_memory:
+        ranker.recall(shown(lists_for(memory)))
     give_back()
     return LoadedModel(
         digest=digest,
@@ -164,6 +179,7 @@ class Garage:
         bundles: Folder of the bundles.
         histories: Returns the histories that a model is warmed up with.
         safety: Terms under which labelled items are shown.
+        shown: Returns the lists that were shown last; see `load_model`.
     """
 
     def __init__(
@@ -172,10 +188,12 @@ class Garage:
         histories: Callable[[], Sequence[UserHistory]] = tuple,
         *,
         safety: SafetyPolicy | None = None,
+        shown: Callable[[int], Sequence[Sequence[str]]] = lambda _limit: (),
     ) -> None:
         self._bundles = bundles
         self._histories = histories
         self._safety = safety
+        self._shown = shown
         self._loaded: dict[str, LoadedModel] = {}
 
     def line_up(self, serving: Serving, *, previous: Lineup) -> Lineup:
@@ -197,7 +215,9 @@ class Garage:
         if known is not None:
             return Slot(reference, known, popular=known.popular)
         try:
-            loaded = load_model(self._bundles, reference.digest, histories=self._histories(), safety=self._safety)
+            loaded = load_model(
+                self._bundles, reference.digest, histories=self._histories(), safety=self._safety, shown=self._shown
+            )
         except UnfitModelError as error:
             reason = error.reason if error.reason == "not_finite" else "not_loaded"
             slot = Slot(reference, None, str(error), reason, error.popular)

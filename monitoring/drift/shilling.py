@@ -4,6 +4,7 @@ Every statistic is a count over (day, user, item), so that a day of millions of 
 here reads the origin of a row: synthetic attacks are found by what they do.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -70,6 +71,12 @@ class Suspects:
         """Each suspect account once."""
         return pc.unique(self.accounts[schema.USER_ID])
 
+    @property
+    def reasons(self) -> dict[str, str]:
+        """The first reason of each suspect account."""
+        backwards = reversed(self.accounts.select([schema.USER_ID, schema.REASON]).to_pylist())
+        return {row[schema.USER_ID]: row[schema.REASON] for row in backwards}
+
 
 def find_suspects(reference: pa.Table, current: pa.Table, config: ShillingConfig | None = None) -> Suspects:
     """Look through the days of `current`.
@@ -102,18 +109,22 @@ def find_suspects(reference: pa.Table, current: pa.Table, config: ShillingConfig
     return _suspects(triples, found, burst, is_judged, config)
 
 
-def quarantine_accounts(interactions: pa.Table, suspects: Suspects, *, at: datetime) -> pa.Table:
-    """Return every row of the suspect accounts in the schema `QUARANTINE`, with why each account is suspect."""
-    reasons = suspects.accounts.group_by(schema.USER_ID, use_threads=False).aggregate([(schema.REASON, "first")])
-    place = pc.index_in(interactions[schema.USER_ID], value_set=reasons[schema.USER_ID].combine_chunks())
-    rows = interactions.filter(place.is_valid())
-    told = reasons[f"{schema.REASON}_first"].combine_chunks().take(place.drop_null().combine_chunks())
-    return keep_back(rows, reasons=told, name="interactions", at=at)
+def quarantine_accounts(interactions: pa.Table, reasons: Mapping[str, str], *, at: datetime) -> pa.Table:
+    """Return every row of some accounts in the schema `QUARANTINE`, with the reason of its account.
+
+    Args:
+        interactions: Rows in the schema `INTERACTIONS`.
+        reasons: Why each account's rows are kept back, by user id.
+        at: Moment of it.
+    """
+    place = pc.index_in(interactions[schema.USER_ID], value_set=pa.array(list(reasons), pa.string()))
+    told = pa.array(list(reasons.values()), pa.string()).take(place.drop_null().combine_chunks())
+    return keep_back(interactions.filter(place.is_valid()), reasons=told, name="interactions", at=at)
 
 
-def without_accounts(interactions: pa.Table, suspects: Suspects) -> pa.Table:
+def without_accounts(interactions: pa.Table, user_ids: pa.Array | pa.ChunkedArray) -> pa.Table:
     """Return the rows of all other accounts."""
-    return interactions.filter(pc.invert(pc.is_in(interactions[schema.USER_ID], value_set=suspects.user_ids)))
+    return interactions.filter(pc.invert(pc.is_in(interactions[schema.USER_ID], value_set=user_ids)))
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,7 +26,7 @@ class Exposures:
         self._targets /= max(self._targets.sum(), 1.0)
         self._shown = np.zeros(facts.num_creators)
         self._total = 0.0
-        self._weight, self._growth = 1.0, float(np.exp(1 / memory))
+        self._memory, self._weight, self._growth = memory, 1.0, float(np.exp(1 / memory))
         self._creators = facts.creators
 
     def deficits(self, columns: NDArray[np.int32]) -> NDArray[np.float64]:
@@ -40,6 +40,26 @@ class Exposures:
         lacking = np.maximum(0.0, 1.0 - self._shown[creators] / (self._targets[creators] * self._total))
         lacking[creators == MISSING] = 0.0
         return lacking
+
+    def recall(self, columns: NDArray[np.int32], lists_ago: NDArray[np.int64]) -> None:
+        """Begin anew with what was shown before, in the state that showing it list by list would have left.
+
+        Args:
+            columns: ``(E,)`` every place of every list.
+            lists_ago: ``(E,)`` how many lists came after the place's own.
+        """
+        creators = self._creators[columns]
+        is_known = creators != MISSING
+        weights = np.exp(-lists_ago[is_known] / self._memory)
+        self._shown = np.zeros(len(self._shown))
+        np.add.at(self._shown, creators[is_known], weights)
+        self._total, self._weight = float(self._shown.sum()), self._growth
+
+    def inherit(self, other: "Exposures", *, creators: int) -> None:
+        """Begin anew with the counts of the first `creators` creators, who have the same numbers there."""
+        self._shown = np.zeros(len(self._shown))
+        self._shown[:creators] = other._shown[:creators]
+        self._total, self._weight = float(self._shown.sum()), other._weight
 
     def show(self, columns: NDArray[np.int32]) -> None:
         """Count one list."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain as _in_turn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ from recmodels.data.vocabulary import PADDING
 from recmodels.ranking.judge import Judge, Moment
 from recmodels.reranking.chain import Chain, Effect, Reranked
 from recmodels.reranking.exposures import Exposures
-from recmodels.reranking.facts import Facts
+from recmodels.reranking.facts import MISSING, Facts
 from recmodels.reranking.pool import Pool
 from recmodels.retrieval.catalogue import Catalogue, Shelf
 from recmodels.retrieval.newcomers import Newcomers
@@ -36,6 +37,7 @@ class Reranker:
         self.judge = Judge(bundle, newcomers) if bundle.ranking is not None else None
         """The second stage; None without one."""
         self._facts = Facts.of(bundle, newcomers)
+        self._vocabulary = bundle.vocabulary
         self._exposures: Exposures | None = None
         if (fair := self.chain.exposure) is not None:
             self._exposures = Exposures(self._facts, merit_power=fair.merit_power, memory=fair.memory)
@@ -109,6 +111,23 @@ class Reranker:
         if self._exposures is not None:
             self._exposures.show(reranked.columns)
         return reranked
+
+    @property
+    def memory(self) -> float:
+        """Lists over which exposure is remembered; 0 where no stage asks for it."""
+        return 0.0 if self.chain.exposure is None else self.chain.exposure.memory
+
+    def recall(self, lists: Sequence[Sequence[str]]) -> None:
+        """Count these lists as shown, the newest first, and no others; items that the bundle does not know are none."""
+        if self._exposures is not None:
+            lists_ago = np.repeat(np.arange(len(lists)), [len(one) for one in lists])
+            self._exposures.recall(self._vocabulary.encode(list(_in_turn.from_iterable(lists))), lists_ago)
+
+    def inherit(self, other: "Reranker") -> None:
+        """Go on from what another one of the same bundle counted; creators of newcomers alone begin anew."""
+        if self._exposures is not None and other._exposures is not None:
+            own = int(self._facts.creators[: self._vocabulary.size].max(initial=MISSING)) + 1
+            self._exposures.inherit(other._exposures, creators=own)
 
     def effects(self, pool: Pool, *, k: int) -> tuple[Effect, ...]:
         """Return what each stage does to a pool; nothing counts as shown."""

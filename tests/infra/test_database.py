@@ -20,6 +20,7 @@ from sqlalchemy.exc import IntegrityError
 import infra.access
 import infra.erasures
 import infra.events
+import infra.held_accounts
 import infra.histories
 import infra.outbox
 import infra.releases

@@ -76,6 +76,24 @@ def test_newcomers_are_re_ranked_and_explored_like_the_others(tmp_path):
     assert all(slate.has_newcomers == ("n" in slate.item_ids) for slate in slates)
 
 
+def test_what_creators_were_shown_stays_known_when_newcomers_join_and_when_it_is_recalled(tmp_path):
+    """Creators a, b, c are due a third each; the newcomer's, d, is due a fourth with them and lowest by score."""
+    fair = {"stages": [{"name": "exposure", "config": {"strength": 5.0, "merit_power": 0.0}}]}
+    shown = ranker(tmp_path, fair)
+    assert shown.exposure_memory == 10_000
+    assert [shown.recommend([], k=1).item_ids for _ in range(3)] == [("i0",), ("i2",), ("i4",)]
+    shown.recall([["i0", "i2"], ["gone"]])
+    newcomers = attach(shown.bundle, full_items({"n": {"creator_id": "d"}}), version=1)
+    first, second = (shown.recommend([], k=1, newcomers=newcomers).item_ids for _ in range(2))
+    assert {first, second} == {("i4",), ("n",)}  # the two who had nothing
+    grown = attach(shown.bundle, full_items({"n": {"creator_id": "d"}, "m": {"creator_id": "e"}}), version=2)
+    third = {shown.recommend([], k=1, newcomers=grown).item_ids[0] for _ in range(2)}
+    assert third <= {"n", "m"}  # counts of creators of newcomers begin anew, those of the bundle do not
+    shown.recall([])
+    assert shown.recommend([], k=1).item_ids == ("i0",)
+    assert ranker(tmp_path, CAPS).exposure_memory == 0
+
+
 def test_explaining_tells_the_effect_of_each_stage(tmp_path):
     trace = ranker(tmp_path, CAPS).explain(Ask([], None, 3))
     assert trace.slate.item_ids == ("i0", "i2", "i4")

@@ -9,7 +9,7 @@ from monitoring.result import CheckResult, Finding, Status
 from recmodels.data import schema
 
 _CAUSE = "the data: fake accounts, or a client that repeats events"
-_ACTION = "quarantine the accounts and train without them; until then do not retrain on these days."
+_ACTION = "`everfeed quarantine accounts` names them; with --apply they are held back. Until then do not retrain."
 _FIGURE = "suspect_accounts"
 _FAMILY = "data"
 _REQUIRED = (schema.TIMESTAMP, schema.USER_ID, schema.ITEM_ID, schema.SURFACE)

@@ -102,11 +102,11 @@ def test_the_check_learns_while_the_past_is_short():
 def test_all_rows_of_suspects_are_quarantined_with_their_reason_and_the_others_stay():
     current = attacked()
     found = find_suspects(PAST, current)
-    kept_back = quarantine_accounts(current, found, at=STARTS)
+    kept_back = quarantine_accounts(current, found.reasons, at=STARTS)
     assert kept_back.num_rows == 15 * 70
     assert all(reason.startswith("burst on one item") for reason in kept_back["reason"].to_pylist())
     assert '"user_id":"shilling-3-' in kept_back["row"][0].as_py()
-    assert without_accounts(current, found).equals(TODAY)
+    assert without_accounts(current, found.user_ids).equals(TODAY)
 
 
 def test_days_are_judged_each_when_the_window_holds_several():

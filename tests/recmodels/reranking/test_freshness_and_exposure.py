@@ -56,3 +56,34 @@ def test_a_controller_brings_two_creators_to_equal_exposure():
         exposures.show(found.columns)
         lists += shown(found)
     assert 70 <= sum(lists) <= 100
+
+
+def test_recalling_lists_leaves_the_state_that_showing_them_left():
+    facts = some_facts(4, creators=[0, 1, 2, -1], counts=[3, 0, 8, 1])
+    columns = np.arange(FIRST, FIRST + 4, dtype=np.int32)
+    lists = [columns[np.array(places)] for places in ([0, 1], [2], [2, 3, 0], [0])]
+    shown, recalled = (Exposures(facts, merit_power=0.5, memory=10) for _ in range(2))
+    for one in lists:
+        shown.show(one)
+    recalled.show(columns)  # forgotten
+    ages = np.repeat([3, 2, 1, 0], [len(one) for one in lists])
+    recalled.recall(np.concatenate(lists), ages)
+    for exposures in (shown, recalled):
+        exposures.show(columns[:2])
+    assert recalled.deficits(columns) == pytest.approx(shown.deficits(columns))
+    recalled.recall(columns[:0], ages[:0])
+    assert recalled.deficits(columns).tolist() == [0, 0, 0, 0]
+
+
+def test_counts_are_inherited_by_numbers_that_stay():
+    """Of creators 0, 1 and 2 the last is inherited from nobody: 0 had both places of one list, so 1 lacks all."""
+    before = Exposures(some_facts(2, creators=[0, 1], counts=[0, 0]), merit_power=0.0, memory=10)
+    before.show(np.array([FIRST, FIRST], np.int32))
+    after = Exposures(some_facts(3, creators=[0, 1, 2], counts=[0, 0, 0]), merit_power=0.0, memory=10)
+    after.inherit(before, creators=2)
+    assert after.deficits(np.array([FIRST, FIRST + 1, FIRST + 2], np.int32)) == pytest.approx([0, 1, 1])
+    after.show(np.array([FIRST + 2], np.int32))
+    weight = np.exp(0.1)
+    assert after.deficits(np.array([FIRST + 1, FIRST + 2], np.int32)) == pytest.approx(
+        [1, max(0, 1 - 3 * weight / (2 + weight))]
+    )
