@@ -29,6 +29,7 @@ from flows.lifecycle import daily
 from flows.monitor import monitor
 from flows.retraining import retrain
 from flows.tune import tune
+from flows.turns import ensure_turn, free_turn
 from flows.wiring import MODEL_NAME, platform
 
 _log = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ SCHEDULES = (
     ),
     Schedule(run, "by-form", None, "The lifecycle on data of your own: source, recipe, policy.", tags=("trains",)),
 )
+_AT_ONCE = 3
+"""Runs: one that trains, one that waits for its turn, and one that looks."""
 _FORMER = ("deliver/every-5-minutes",)
 """Deployments of earlier versions; nothing serves them, so their runs would be late for ever."""
 
@@ -119,9 +122,13 @@ _FORMER = ("deliver/every-5-minutes",)
 async def serve() -> None:
     """Register every deployment and run what becomes due, until the process is stopped."""
     await _forget_former()
-    zone = platform().settings.time_zone
+    settings = platform().settings
+    async with get_client() as client:
+        await ensure_turn(client, settings)
+        await free_turn(client, settings)
+    zone = settings.time_zone
     deployments = [await described(schedule, zone=zone) for schedule in SCHEDULES]
-    await aserve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=2)
+    await aserve(*deployments, pause_on_shutdown=False, print_starting_message=False, limit=_AT_ONCE)
 
 
 async def described(
