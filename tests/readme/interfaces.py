@@ -3,7 +3,7 @@
 import ast
 import importlib.util
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,16 @@ def parameters(arguments: Sequence[str], *, is_whole: bool = True) -> tuple[str,
         rest = [*context._protected_args, *context.args]  # as its own `invoke` joins them
         name, command, left = command.resolve_command(context, rest)
         names.append(name)
+
+
+def leaves(command: Any = None, *names: str) -> Iterator[tuple[str, set[str]]]:
+    """Yield every command of `everfeed`, such as ``canary status``, with its options."""
+    command = command or _everfeed()
+    if not hasattr(command, "commands"):
+        yield " ".join(names), {option for parameter in command.params for option in parameter.opts}
+        return
+    for name, below in command.commands.items():
+        yield from leaves(below, *names, name)
 
 
 def _check_everfeed(arguments: Sequence[str], *, is_whole: bool) -> None:

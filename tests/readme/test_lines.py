@@ -8,7 +8,7 @@ import pytest
 
 from infra.settings import Settings
 from tests.readme.documents import PAGES, RECORDS, ROOT, blocks, commands, headings, imports, links, spans, variables
-from tests.readme.interfaces import check
+from tests.readme.interfaces import check, leaves
 
 MISSPELT = {"EVERFEED_GATEWAY_PROT"}
 """Named as an example of what is refused."""
@@ -73,6 +73,16 @@ def test_every_block_of_json_and_python_can_be_read(page: Path) -> None:
                 path = ROOT.joinpath(*module.split(".")).with_suffix(".py")
                 assert path.exists(), module
                 assert re.search(rf"^(def|class) {name}\b", path.read_text(), re.MULTILINE), f"{module}.{name}"
+
+
+def test_every_command_takes_json() -> None:
+    assert [name for name, options in leaves() if "--json" not in options] == []
+
+
+def test_every_command_is_told_of_somewhere() -> None:
+    told = {command.words[1:] for page in PAGES for command in commands(page) if command.words[0] == "everfeed"}
+    names = {" ".join(words[:length]) for words in told for length in (1, 2)}
+    assert {name for name, _ in leaves()} - names == set()
 
 
 def test_the_readme_leads_to_every_page() -> None:

@@ -2,8 +2,8 @@
 
 The folder that they run in holds what the lines name: `events/*.parquet` (real ratings of 300 people of ML-100K),
 `KuaiRand-Pure/data` (six of its real days, a fifth of the people) and `search.json`. What is changed of a line stands
-in `adapted`. `make demo` and `make test`, the two other commands of the README, are run by the gate itself; what is said
-of a project is by tests/flows/test_project.py.
+in `adapted`. `make demo` and `make test`, the two other commands of the README, are run by the gate itself; what is
+said of a project is run by tests/flows/test_project.py.
 """
 
 import json
