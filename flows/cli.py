@@ -215,13 +215,16 @@ def recommend(
 
 
 @app.command()
-def fetch() -> None:
+def fetch(as_json: AsJson = False) -> None:
     """Download the demo's data set, and show its terms."""
     settings = read_settings()
     from flows.datasets import fetch_ml_100k
     from recmodels.data.sources.movielens import TERMS
 
-    screen.print(f"{fetch_ml_100k(settings)}\n{TERMS}")
+    found = fetch_ml_100k(settings)
+    if not as_json:
+        screen.print(f"{found}\n{TERMS}")
+    answer({"path": str(found), "terms": TERMS}, as_json=as_json)
 
 
 def main() -> NoReturn:

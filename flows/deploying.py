@@ -19,6 +19,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows.automations import write_automations
 from flows.deployments import SCHEDULES, described
+from flows.turns import ensure_turn
 from infra.processes import statuses
 from infra.settings import Settings
 from recmodels.errors import StoreError
@@ -93,6 +94,8 @@ async def deploy(settings: Settings, target: Target, *, has_automations: bool, i
                 is_new = await _ensure_pool(client, target, is_dry=is_dry)
             written: tuple[str, ...] = ()
             if not is_dry:
+                async with get_client() as client:
+                    await ensure_turn(client, settings)
                 for one in SCHEDULES:
                     deployment = await described(
                         one, zone=settings.time_zone, pool=target.pool, job_variables=variables, is_installed=True

@@ -31,6 +31,7 @@ from flows.monitor import monitor
 from flows.retraining import retrain
 from flows.services import SCHEDULES_SERVICE
 from flows.tune import tune
+from flows.turns import ensure_turn, free_turn
 from flows.wiring import MODEL_NAME, platform
 from infra.processes import answers, mark_ready
 from infra.settings import Settings
@@ -117,6 +118,8 @@ SCHEDULES = (
     ),
     Schedule(run, "by-form", None, "The lifecycle on data of your own: source, recipe, policy.", tags=("trains",)),
 )
+_AT_ONCE = 3
+"""Runs: one that trains, one that waits for its turn, and one that looks."""
 _FORMER = ("deliver/every-5-minutes",)
 """Deployments of earlier versions; nothing serves them, so their runs would be late for ever."""
 
@@ -126,9 +129,11 @@ async def serve() -> None:
     settings = platform().settings
     await _prefect_answers(settings)
     await _forget_former()
-    zone = settings.time_zone
-    deployments = [await described(schedule, zone=zone) for schedule in SCHEDULES]
-    runner = Runner(pause_on_shutdown=False, limit=2)
+    async with get_client() as client:
+        await ensure_turn(client, settings)
+        await free_turn(client, settings)
+    deployments = [await described(schedule, zone=settings.time_zone) for schedule in SCHEDULES]
+    runner = Runner(pause_on_shutdown=False, limit=_AT_ONCE)
     for deployment in deployments:
         await runner.aadd_deployment(deployment)
     mark_ready(settings, SCHEDULES_SERVICE)

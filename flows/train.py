@@ -28,6 +28,7 @@ from flows.tracked import (
     track_trade_offs,
     track_training,
 )
+from flows.turns import training_turn
 from flows.warm_start import find_origin, load_start, since_of, track_start
 from flows.wiring import Platform, platform
 from infra.tenants import training_slot
@@ -59,9 +60,10 @@ def train(snapshot: Snapshot, recipes: list[Recipe], cause: str = "lifecycle") -
         SplitError: A recipe's split leaves nothing to train on, or nothing to evaluate.
         TrainingError: A loss was not finite, or the forecast does not fit this machine.
     """
-    parent = open_run(snapshot, cause)
-    candidates = [measure(train_recipe(snapshot, recipe, parent), snapshot) for recipe in recipes]
-    compare_candidates(candidates, parent)
+    with training_turn(platform().settings):
+        parent = open_run(snapshot, cause)
+        candidates = [measure(train_recipe(snapshot, recipe, parent), snapshot) for recipe in recipes]
+        compare_candidates(candidates, parent)
     return candidates
 
 

@@ -20,6 +20,7 @@ from flows.references import Reference
 from flows.retries import is_worth_retrying
 from flows.tracked import tags_of
 from flows.trials import Search, finish_trial, forget_data
+from flows.turns import training_turn
 from flows.validate import read_data_set, snapshot_of
 from flows.wiring import platform
 from infra.locks import at_once
@@ -65,7 +66,8 @@ def tune(search: SearchConfig) -> Tuned:
     with at_once(opened.folder / "lock", otherwise=running):
         try:
             for number in range(opened.finished, search.trials):
-                run_trial(opened, number)
+                with training_turn(platform().settings):  # a trial, not the search: others come between
+                    run_trial(opened, number)
         finally:
             forget_data()
         return conclude(opened)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 
 import typer
@@ -81,6 +81,14 @@ def keep(settings: Settings, action: str, deed: Deed, outcome: str) -> None:
         )
     finally:
         database.close()
+
+
+def audited_at_home(settings: Settings, action: str, subject: str) -> AbstractContextManager[Deed]:
+    """Record an action that needs no home where there is one: no table is made for the record alone."""
+    from infra.database import peek_version
+
+    has_tables = peek_version(settings.database) is not None
+    return audited(settings, action, subject) if has_tables else nullcontext(Deed(subject))
 
 
 def _keep_if_possible(settings: Settings, action: str, deed: Deed, outcome: str, why: str) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -51,6 +52,11 @@ def read_settings() -> Settings:
         ) from error
     os.environ.update(settings.environment())
     return settings
+
+
+def settings_at(home: Path) -> Settings:
+    """Return the settings of a home that is named, whatever the environment says of another."""
+    return Settings(home=home)
 
 
 def _wrong(problem: Mapping[str, Any]) -> str:

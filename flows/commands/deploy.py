@@ -1,11 +1,13 @@
 """`everfeed deploy`: the deployments, on any Prefect server, for a pool of workers."""
 
 import asyncio
+from contextlib import nullcontext
 from dataclasses import asdict
 from typing import Annotated
 
 import typer
 
+from flows.commands.audited import audited_at_home
 from flows.commands.common import answer, read_settings, screen
 from flows.options import AsJson
 
@@ -43,7 +45,9 @@ def deploy(
         api_url=api_url or settings.environment()["PREFECT_API_URL"],
         variables=deploying.read_variables(variable),
     )
-    found = asyncio.run(deploying.deploy(settings, target, has_automations=automations, is_dry=dry_run))
+    record = nullcontext() if dry_run else audited_at_home(settings, "deploy", f"pool {pool}")
+    with record:
+        found = asyncio.run(deploying.deploy(settings, target, has_automations=automations, is_dry=dry_run))
     if not as_json:
         made = " (made)" if found.was_pool_made and not dry_run else ""
         verb = "would be written" if dry_run else "written"

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from flows.commands.audited import audited
 from flows.commands.common import answer, read_settings, screen
 from flows.options import AsJson
 
@@ -18,7 +19,9 @@ def pyfunc(
     settings = read_settings()
     from flows.pyfunc import export
 
-    written = export(settings, version=version, out=out)
+    with audited(settings, "pyfunc") as deed:
+        written = export(settings, version=version, out=out)
+        deed.subject, deed.words = f"version {written.version}", str(written.folder)
     if not as_json:
         screen.print(f"version {written.version}: {written.folder}", highlight=False, soft_wrap=True)
         screen.print(

@@ -28,6 +28,8 @@ _COPY: Final = "Copy it with the tools of its store (object versioning, `aws s3 
 _FIRST: Final = ("runs", "searches", "covariates")
 _PASSING: Final = (".partial", ".tmp", ".lock", "-wal", "-shm", "-journal")
 _PROCESS_FILES: Final = ("stack.json", "lock")
+_PROCESS_FOLDER: Final = "concurrency_leases"
+"""Of the places that Prefect's flows hold while they run."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,7 @@ def files_under(root: Path, relative: str) -> Iterator[Path]:
             yield top
         return
     for folder, folders, names in os.walk(top):
-        folders[:] = sorted(name for name in folders if not name.startswith(".writing-"))
+        folders[:] = sorted(name for name in folders if not name.startswith(".writing-") and name != _PROCESS_FOLDER)
         if Path(folder) == root:
             folders[:] = [name for name in folders if name not in LEFT_OUT]
         for name in [*folders, *names]:

@@ -109,6 +109,27 @@ def test_a_deed_fails_as_it_did_when_the_database_takes_no_record(
     assert "the audit log has no record of this 'gc'" in caplog.text
 
 
+def test_what_needs_no_home_is_recorded_where_there_is_one(
+    everfeed: Terminal, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project = tmp_path / "mine"
+    monkeypatch.setenv("EVERFEED_HOME", str(project / ".everfeed"))
+    containers = ("deploy", "--pool", "own", "--type", "docker")
+    assert everfeed("init", str(tmp_path / "other")).code == 0
+    assert everfeed(*containers).code == 2
+    assert list(project.rglob("*.db")) == list((tmp_path / "other").rglob("*.db")) == []
+
+    everfeed("audit-log")  # makes the tables
+    assert everfeed("init", str(project)).code == 0
+    assert everfeed(*containers, "--dry-run").code == everfeed(*containers).code == 2
+    found = everfeed("audit-log", "--json").document
+    assert [(one["action"], one["subject"], one["outcome"]) for one in found] == [
+        ("deploy", "pool own", "refused"),
+        ("init", str(project), "done"),
+    ]
+    assert "with --image" in found[0]["words"]
+
+
 def test_a_tenant_has_tokens_and_records_of_its_own_and_must_be_named(
     everfeed: Terminal, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
