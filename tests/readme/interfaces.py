@@ -49,6 +49,8 @@ def parameters(arguments: Sequence[str], *, is_whole: bool = True) -> tuple[str,
         if not hasattr(command, "commands"):
             return " ".join(names), dict(context.params)
         rest = [*context._protected_args, *context.args]  # as its own `invoke` joins them
+        if not rest and command.invoke_without_command:
+            return " ".join(names), dict(context.params)
         name, command, left = command.resolve_command(context, rest)
         names.append(name)
 
