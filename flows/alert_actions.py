@@ -17,7 +17,7 @@ from monitoring.alerts.delivery import Outcome, attempt
 from monitoring.incidents import IncidentError
 
 _UNITS = {"m": timedelta(minutes=1), "h": timedelta(hours=1), "d": timedelta(days=1)}
-_FAMILIES = ("data", "population", "catalogue", "model", "serving", "delivery", "retraining")
+FAMILIES = ("data", "population", "catalogue", "model", "serving", "delivery", "retraining")
 
 
 @dataclass(frozen=True)
@@ -118,8 +118,8 @@ def _try(settings: Settings, name: str, choice: ChannelChoice) -> Trial:
 
 
 def _family(text: str) -> str:
-    if text not in {"all", *_FAMILIES}:
-        raise IncidentError(f"family {text!r} is not known. Known: {', '.join(_FAMILIES)}, or all.")
+    if text not in {"all", *FAMILIES}:
+        raise IncidentError(f"family {text!r} is not known. Known: {', '.join(FAMILIES)}, or all.")
     return "" if text == "all" else text
 
 

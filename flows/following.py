@@ -11,12 +11,14 @@ from pydantic import BaseModel, ConfigDict
 from flows.clock import utc_now
 from flows.observed import rows_since
 from flows.retrains import request_retrain
-from flows.wiring import platform
+from flows.wiring import Platform, platform
+from infra.figures import FigureRecord, FigureStore
 from infra.retrains import Retrain
 from infra.rollout_records import Champion
 from monitoring.policy import PolicyConfig, PolicyState, drift_began
 from monitoring.policy import decide as decide_policy
 from monitoring.result import CheckResult
+from recmodels.errors import StoreError
 from recmodels.manifest import verify
 
 _log = logging.getLogger(__name__)
@@ -75,6 +77,35 @@ def follow(decided: Decided) -> None:
         asked = request_retrain(decided.words, learns_from=decided.learns_from, seen=decided.retrains_seen)
         if asked is None:
             _log.warning("another retrain was asked for while this one was decided; the next run decides anew")
+
+
+def keep_figures(
+    home: Platform, results: Sequence[CheckResult], *, as_of: datetime, decided: Decided, now: datetime
+) -> None:
+    """Keep what a run judged, day by day with its band, for the control room to draw.
+
+    What cannot be kept is missing in a picture, and ends no run.
+    """
+    records = [
+        FigureRecord(
+            name=one.figure,
+            family=one.family,
+            slice=one.slice,
+            status=one.status.value,
+            value=one.value,
+            expected=one.expected,
+            size=one.size,
+            since=one.since,
+            words=one.message,
+            **(vars(one.history) if one.history else {}),
+        )
+        for one in results
+    ]
+    store = FigureStore(home.settings.figures)
+    try:
+        store.write(records, as_of=as_of, action=decided.action, reasons=decided.reasons, now=now)
+    except StoreError as error:
+        _log.warning("figures were not kept: %s", error)
 
 
 def _state(retrains: Sequence[Retrain], extra: Path | None, *, began: datetime | None) -> PolicyState:

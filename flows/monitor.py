@@ -16,7 +16,7 @@ from flows.collect import MATURITY
 from flows.deliver import deliver
 from flows.drawing import DRAWN_DAYS, DRAWN_ROWS, Drawn, describe, draw_reports
 from flows.failures import explained
-from flows.following import Decided, decide, follow
+from flows.following import Decided, decide, follow, keep_figures
 from flows.incidents import RESOLVED_DAYS, check_retrains, record_change, report_link, silences_of
 from flows.observed import Window, read_served, read_window
 from flows.references import Monitored
@@ -128,9 +128,11 @@ def judge_window(config: MonitorConfig, extra: Path | None) -> Judged:
     del window  # as large as what was served, which is read next
     served = [] if extra else check_served(_served(config, now=now), config.served)
     decided = decide([*results, *served], config.policy, extra=extra)
+    if extra is None:
+        keep_figures(home, [*results, *served], as_of=as_of, decided=decided, now=now)
     return Judged(
-        results=tuple(results),
-        served=tuple(served),
+        results=tuple(replace(one, history=None) for one in results),
+        served=tuple(replace(one, history=None) for one in served),
         as_of=as_of,
         share=share,
         decided=decided,

@@ -168,7 +168,7 @@ def _gateway(settings: Settings) -> Service:
 
 def _console(settings: Settings) -> Service:
     return Service(
-        "console", module_command("infra.console.main"), settings.console_url, settings.console_port, "/healthz"
+        "console", module_command("flows.control_room"), settings.console_url, settings.console_port, "/healthz"
     )
 
 

@@ -289,6 +289,11 @@ class Settings(BaseSettings):
         return self.root / "reports"
 
     @property
+    def figures(self) -> Path:
+        """The newest daily figures of the monitor, with their bands."""
+        return self.root / "figures.json"
+
+    @property
     def receipts(self) -> Path:
         """Folder of the receipts of erasures, one JSON file each."""
         return self.root / "receipts"

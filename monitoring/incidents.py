@@ -99,7 +99,7 @@ def advance(
     """
     by_family: dict[str, list[CheckResult]] = {}
     for result in results:
-        by_family.setdefault(result.family, []).append(result)
+        by_family.setdefault(result.family, []).append(replace(result, history=None))
     mine = {one.family: one for one in sorted(incidents, key=lambda one: one.opened_at) if one.model == model}
     advanced: list[Incident] = []
     transitions: list[Transition] = []

@@ -1,12 +1,14 @@
 """What every check returns, and the plain facts that the policy and the alerts work on."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from enum import StrEnum
 from typing import Final
 
 COUNTS_ROWS: Final = "counts_rows"
 """Detail, 1.0, of a figure that counts rows: more or fewer of them are nothing that a model could learn."""
+BAND_SPREADS: Final = 2.0
+"""Half the width of the band around what a figure's past predicts, in its day-to-day spreads."""
 OUTLIVES_MODEL: Final = "outlives_model"
 """Detail, 1.0, of a figure whose level is people's and not a model's: under a new one it is expected back."""
 
@@ -40,6 +42,25 @@ class Finding:
 
 
 @dataclass(frozen=True)
+class FigureHistory:
+    """A figure on its newest days, D of them, and the band that its own past allowed on each; None for unknown.
+
+    Attributes:
+        days: Oldest first.
+        values: (D,) the figure.
+        centre: (D,) what its past predicted.
+        lower: (D,) the prediction less `BAND_SPREADS` of its day-to-day spreads.
+        upper: (D,) the prediction and as many.
+    """
+
+    days: tuple[date, ...]
+    values: tuple[float | None, ...]
+    centre: tuple[float | None, ...]
+    lower: tuple[float | None, ...]
+    upper: tuple[float | None, ...]
+
+
+@dataclass(frozen=True)
 class CheckResult:
     """What one check found about one figure.
 
@@ -56,6 +77,7 @@ class CheckResult:
         message: What moved, by how much, since when, in a sentence, and what is proposed.
         details: Further numbers for the record.
         finding: The message of a figure that moved, in parts; None for others, and in what earlier versions stored.
+        history: Its newest days, for whoever draws them; no part of what the result says.
     """
 
     figure: str
@@ -69,3 +91,4 @@ class CheckResult:
     message: str = ""
     details: dict[str, float] = field(default_factory=dict)
     finding: Finding | None = None
+    history: FigureHistory | None = field(default=None, compare=False, repr=False)

@@ -3,6 +3,7 @@
 import httpx
 import msgspec
 
+from infra.console.calls import open_client
 from infra.serving.schemas import ErrorResponse, ExplainRequest, ExplainResponse, StatusResponse
 from recmodels.errors import StoreError
 
@@ -19,9 +20,8 @@ class GatewayClient:
 
     def __init__(self, url: str, *, token: str) -> None:
         self._url = url
-        self._client = httpx.AsyncClient(
-            base_url=url, timeout=_TIMEOUT_SECONDS, headers={"Authorization": f"Bearer {token}"}, trust_env=False
-        )
+        headers = {"Authorization": f"Bearer {token}"}
+        self._client = open_client(url, timeout_seconds=_TIMEOUT_SECONDS, headers=headers)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -7,12 +7,20 @@ from datetime import datetime, timedelta
 from pydantic import JsonValue
 
 from infra.outbox import Outbox
-from infra.outbox_records import Delivery, IncidentRecord
+from infra.outbox_records import Delivery, IncidentRecord, SilenceRecord
 
 RESOLVED_DAYS = 30
 """How long a resolved incident is shown."""
 
-_SHOWN = 20
+
+@dataclass(frozen=True)
+class FigureLine:
+    """One figure of an incident: what moved, why it may be, what is proposed."""
+
+    name: str
+    seen: str
+    cause: str
+    action: str
 
 
 @dataclass(frozen=True)
@@ -20,58 +28,111 @@ class IncidentView:
     """One incident.
 
     Attributes:
-        state: ``"open"`` or ``"resolved"``.
+        incident_id: Its id.
+        state: ``"open"``, ``"acknowledged"``, ``"silenced"`` or ``"resolved"``.
         title: Whose figures moved.
-        sentences: What each figure did.
+        model: Whose figures; empty for the data.
+        family: Figure family.
+        figures: What each figure did, the furthest out first.
         opened_at: When it opened.
         changed_at: When it last changed.
-        told: Channels that took its newest alert, and those that have not.
+        told: What became of its newest alert, by channel.
         acknowledged: Who takes care, with what they said; empty if nobody does.
+        silenced_until: Until when nobody is told; None for no silence.
     """
 
+    incident_id: str
     state: str
     title: str
-    sentences: tuple[str, ...]
+    model: str
+    family: str
+    figures: tuple[FigureLine, ...]
     opened_at: datetime
     changed_at: datetime
     told: tuple[str, ...]
     acknowledged: str = ""
+    silenced_until: datetime | None = None
 
     @property
     def is_open(self) -> bool:
-        """Whether it needs somebody."""
-        return self.state == "open"
+        """Whether it is not over."""
+        return self.state != "resolved"
 
 
-def read_incidents(outbox: Outbox, *, now: datetime) -> list[IncidentView]:
+def read_incidents(outbox: Outbox, *, now: datetime, limit: int) -> list[IncidentView]:
     """Return the open incidents, then those resolved lately, the newest first.
 
     Raises:
         StoreError: The store cannot be read.
     """
     records = outbox.incidents(resolved_after=now - timedelta(days=RESOLVED_DAYS))
-    deliveries = outbox.deliveries()
     records.sort(key=lambda record: (record.state != "open", -record.changed_at.timestamp()))
-    return [_view(record, deliveries) for record in records[:_SHOWN]]
+    deliveries, silences = outbox.deliveries(), outbox.silences(now=now)
+    return [_view(record, deliveries, silences) for record in records[:limit]]
 
 
-def _view(record: IncidentRecord, deliveries: Sequence[Delivery]) -> IncidentView:
-    whose = record.model or "the data"
+def read_incident(outbox: Outbox, incident_id: str, *, now: datetime) -> tuple[IncidentView, list[Delivery]]:
+    """Return one incident with what each channel was sent of it, the newest first.
+
+    Raises:
+        StoreError: There is none with this id, or the store cannot be read.
+    """
+    record, deliveries = outbox.incident(incident_id), outbox.deliveries(incident_id=incident_id)
+    return _view(record, deliveries, outbox.silences(now=now)), deliveries
+
+
+def fate(delivery: Delivery) -> str:
+    """Return what became of a delivery, in words."""
+    if delivery.delivered_at is not None:
+        return "delivered"
+    if delivery.is_refused:
+        return f"refused ({delivery.last_error})"
+    return f"waiting after {delivery.attempts} failures" if delivery.attempts else "waiting"
+
+
+def _view(record: IncidentRecord, deliveries: Sequence[Delivery], silences: Sequence[SilenceRecord]) -> IncidentView:
+    acknowledged = _acknowledged(record.document)
+    until = max((one.until for one in silences if _covers(one, record)), default=None)
+    state = record.state
+    if state == "open" and acknowledged:
+        state = "acknowledged"
+    elif state == "open" and until is not None:
+        state = "silenced"
     return IncidentView(
-        state=record.state,
-        title=f"{record.family} figures of {whose}",
-        sentences=tuple(_sentences(record.document)),
+        incident_id=record.incident_id,
+        state=state,
+        title=f"{record.family} figures of {record.model or 'the data'}",
+        model=record.model,
+        family=record.family,
+        figures=tuple(_figures(record.document)),
         opened_at=record.opened_at,
         changed_at=record.changed_at,
         told=tuple(_told(record.incident_id, deliveries)),
-        acknowledged=_acknowledged(record.document),
+        acknowledged=acknowledged,
+        silenced_until=until,
     )
 
 
-def _sentences(document: Mapping[str, JsonValue]) -> list[str]:
+def _covers(silence: SilenceRecord, record: IncidentRecord) -> bool:
+    return silence.model in {"*", record.model} and silence.family in {"", record.family}
+
+
+def _figures(document: Mapping[str, JsonValue]) -> list[FigureLine]:
     results = document.get("results")
     found = [result for result in results if isinstance(result, dict)] if isinstance(results, list) else []
-    return [str(result.get("message") or result.get("figure") or "") for result in found]
+    return [_figure(result) for result in found]
+
+
+def _figure(result: Mapping[str, JsonValue]) -> FigureLine:
+    name, part = _text(result.get("figure")), _text(result.get("slice"))
+    finding = result.get("finding")
+    parts = finding if isinstance(finding, dict) else {}
+    seen = _text(parts.get("seen")) or _text(result.get("message")) or name
+    return FigureLine(f"{name} ({part})" if part else name, seen, _text(parts.get("cause")), _text(parts.get("action")))
+
+
+def _text(value: JsonValue) -> str:
+    return "" if value is None else str(value)
 
 
 def _acknowledged(document: Mapping[str, JsonValue]) -> str:
@@ -85,12 +146,4 @@ def _told(incident_id: str, deliveries: Sequence[Delivery]) -> list[str]:
     for delivery in deliveries:
         if delivery.incident_id == incident_id:
             newest.setdefault(delivery.channel, delivery)
-    return [f"{channel}: {_fate(delivery)}" for channel, delivery in sorted(newest.items())]
-
-
-def _fate(delivery: Delivery) -> str:
-    if delivery.delivered_at is not None:
-        return "delivered"
-    if delivery.is_refused:
-        return f"refused ({delivery.last_error})"
-    return f"waiting after {delivery.attempts} failures" if delivery.attempts else "waiting"
+    return [f"{channel}: {fate(delivery)}" for channel, delivery in sorted(newest.items())]

@@ -1,7 +1,7 @@
 """From daily figures to results: which figure moved, by how much, since when, and what to do about it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 
 import numpy as np
@@ -10,8 +10,10 @@ from pydantic import Field
 
 from monitoring.drift.cusum import CusumConfig, Track, run
 from monitoring.drift.series import Array, Figures, Scale, Series
-from monitoring.result import COUNTS_ROWS, CheckResult, Finding, Status
+from monitoring.result import BAND_SPREADS, COUNTS_ROWS, CheckResult, FigureHistory, Finding, Status
 
+_DRAWN_DAYS = 60
+"""Days of a figure that are handed on for drawing."""
 _FRIDAY_TO_SATURDAY = 5
 _EPOCH_WEEKDAY = 3  # 1970-01-01 was a Thursday, Monday being 0
 
@@ -68,6 +70,24 @@ class Judgement:
         """Return the result of each figure at the end of a day, given as its number; the last day by default."""
         number = range(len(self.figures.days))[day]
         return [self._result(column, number) for column in range(len(self.keys))]
+
+    def histories(self) -> list[FigureHistory]:
+        """Return the newest days of each figure with the band that its past allowed, for drawing."""
+        return [self._history(column) for column in range(len(self.keys))]
+
+    def _history(self, column: int) -> FigureHistory:
+        series = self.figures.series[self.keys[column]]
+        newest = slice(-_DRAWN_DAYS, None)
+        centre = np.where(self.track.is_judged[newest, column], self.track.expected[newest, column], np.nan)
+        width = BAND_SPREADS * self.track.spread[newest, column]
+        days: list[date] = self.figures.days[newest].astype("datetime64[D]").tolist()
+        return FigureHistory(
+            days=tuple(days),
+            values=_known(series.values[newest]),
+            centre=_natural(series, centre),
+            lower=_natural(series, centre - width),
+            upper=_natural(series, centre + width),
+        )
 
     def _result(self, column: int, day: int) -> CheckResult:
         series = self.figures.series[self.keys[column]]
@@ -147,8 +167,10 @@ def judge_figures(figures: Figures, config: DriftConfig, *, is_last_day_partial:
 def check_figures(
     figures: Figures, config: DriftConfig | None = None, *, is_last_day_partial: bool = False
 ) -> list[CheckResult]:
-    """Return what the last day says about every figure; see `judge_figures`."""
-    return judge_figures(figures, config or DriftConfig(), is_last_day_partial=is_last_day_partial).results()
+    """Return what the last day says about every figure, with the days before it for drawing; see `judge_figures`."""
+    judgement = judge_figures(figures, config or DriftConfig(), is_last_day_partial=is_last_day_partial)
+    results = zip(judgement.results(), judgement.histories(), strict=True)
+    return [replace(result, history=history) for result, history in results]
 
 
 def _units(series: Series, figures: Figures) -> Array:
@@ -207,3 +229,12 @@ def _number(series: Series, value: float) -> str:
 
 def _midnight(day: np.datetime64) -> datetime:
     return datetime.combine(day.astype("datetime64[D]").item(), datetime.min.time(), tzinfo=UTC)
+
+
+def _known(values: Array) -> tuple[float | None, ...]:
+    return tuple(float(value) if np.isfinite(value) else None for value in values)
+
+
+def _natural(series: Series, values: Array) -> tuple[float | None, ...]:
+    """Return values of the judged scale in natural units."""
+    return tuple(series.unscaled(float(value)) if np.isfinite(value) else None for value in values)

@@ -92,7 +92,7 @@ def test_settings_are_made_where_a_process_starts_alone() -> None:
         "infra/settings.py",
         "infra/serving/main.py",
         "infra/serving/worker.py",
-        "infra/console/main.py",
+        "flows/control_room.py",
         "infra/pyfunc/served_bundle.py",
         "infra/mlflow_server.py",
     }

@@ -1,14 +1,19 @@
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
+from pydantic import SecretStr
 
+from flows.control_room import desk
 from infra.console.app import create_app
 from infra.database import open_database
 from infra.serving.app import create_app as create_gateway
 from infra.settings import Settings
 from tests.infra.gateway_home import SECRET, TOKEN, Home, serve
+
+_NOBODY = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # reading certificates takes longer than a test
 
 
 @pytest.fixture
@@ -32,7 +37,33 @@ def gateway_port() -> int:
 
 
 @pytest.fixture
-def client(home: Home, gateway_port: int) -> Iterator[httpx.Client]:
-    settings = Settings(home=home.folder, gateway_port=gateway_port)
-    with serve(create_app(settings, home.database)) as url, httpx.Client(base_url=url, trust_env=False) as made:
+def settings(home: Home, gateway_port: int, sqlite_url: str) -> Settings:
+    """No other service listens where these say."""
+    return Settings(
+        home=home.folder,
+        database_url=sqlite_url,
+        gateway_port=gateway_port,
+        prefect_port=1,
+        mlflow_port=1,
+        write_token=SecretStr(TOKEN),
+        user_key_secret=SecretStr(SECRET.decode()),
+    )
+
+
+@pytest.fixture
+def client(home: Home, settings: Settings) -> Iterator[httpx.Client]:
+    """A browser on this machine; pages of its own origin alone may send forms."""
+    app = create_app(settings, home.database, desk(settings, home.database))
+    with (
+        serve(app) as url,
+        httpx.Client(base_url=url, trust_env=False, verify=_NOBODY, headers={"origin": url}) as made,
+    ):
         yield made
+
+
+@pytest.fixture
+def operator(client: httpx.Client) -> httpx.Client:
+    """The same browser, signed in with the home's own token."""
+    answer = client.post("/sign-in", data={"token": TOKEN, "next": "/"})
+    assert answer.status_code == 303, answer.text
+    return client

@@ -1,3 +1,5 @@
+from datetime import timedelta
+
 from infra.console.chart import HEIGHT, WIDTH, draw
 from infra.rollouts import RecordedVerdict
 from tests.infra.gateway_home import NOW
@@ -6,7 +8,7 @@ from tests.infra.gateway_home import NOW
 def look(users: int, estimate: float | None, half_width: float | None) -> RecordedVerdict:
     has_bounds = estimate is not None and half_width is not None
     return RecordedVerdict(
-        NOW,
+        NOW + timedelta(minutes=users),
         0,
         "continue",
         "none",
@@ -33,14 +35,14 @@ def test_places_looks_by_users_and_values_upside_down() -> None:
 
     assert chart is not None
     line = points(chart.line)
-    assert [x for x, _ in line] == [64.0, 344.0, 624.0]  # left margin, middle, right margin of 640
+    assert [x for x, _ in line] == [76.0, 390.0, 704.0]  # left margin, middle, right margin of 720
     assert line[0][1] > line[1][1] > line[2][1]
     assert line[0][1] == chart.zero_y
     band = points(chart.band)
     assert len(band) == 6
-    assert band[0][0] == band[-1][0] == 64.0
+    assert band[0][0] == band[-1][0] == 76.0
     # half the scale is (2 + 0.5) / 2 wide with margins of 5 %: zero lies (2 + 0.125) / 2.75 from the top
-    assert chart.zero_y == round(12 + (2 + 0.125) / 2.75 * (HEIGHT - 44), 1)
+    assert chart.zero_y == round(22 + (2 + 0.125) / 2.75 * (HEIGHT - 66), 1)
 
 
 def test_stays_inside_when_early_bounds_are_far_off() -> None:
