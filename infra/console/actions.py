@@ -24,7 +24,7 @@ _OPENS_NOTHING = (
     "This token opens nothing: it is unknown, revoked or expired. The token of the home is in secrets/write_token; an"
     " operator makes others with `everfeed tokens add NAME --role operator`."
 )
-_LOCKED = "Too many wrong tokens came in the last minute. Wait a minute, then try again."
+_LOCKED = "Too many wrong tokens came from your address in the last minute. Wait a minute, then try again."
 _FOREIGN = "This form was not made for your session, which may have ended. Nothing was done. Open the question anew."
 _VIEWER = "is a viewer's token: it may look and not act. Sign in with an operator's token."
 
@@ -43,15 +43,16 @@ class Actions:
         form = await _form(request)
         target = _local(form.get("next", "/"))
         sessions = self.pages.sessions
-        if sessions.is_locked:
+        address = request.client.host if request.client else ""
+        if sessions.is_locked(address):
             return await self.pages.show(request, "sign_in.html", status=429, target=target, problem=_LOCKED)
-        session = await asyncio.to_thread(sessions.open, form.get("token", "").strip())
+        session = await asyncio.to_thread(sessions.open, form.get("token", "").strip(), address=address)
         if session is None:
             await self._note("console:unknown", "sign in", "", REFUSED, "a token that opens nothing")
             return await self.pages.show(request, "sign_in.html", status=403, target=target, problem=_OPENS_NOTHING)
         await self._note(session.actor, "sign in", "", DONE, f"as {session.caller.role}")
         answer = RedirectResponse(target, status_code=303)
-        is_secure = request.url.scheme == "https"
+        is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
         answer.set_cookie(COOKIE, session.key, httponly=True, samesite="strict", secure=is_secure, path="/")
         return answer
 

@@ -1,7 +1,8 @@
 """The control room as an ASGI application: its pages, its actions, its style sheet, and the reports of flows."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -25,6 +26,7 @@ from infra.serving.security import Guard, allowed_hosts
 from infra.settings import Settings
 from recmodels.errors import StoreError
 
+_Handler = Callable[[Request, Exception], Awaitable[Response]]
 _STORE = (
     "The control room cannot read its stores. It shows them again as soon as they can be read; the gateway goes on"
     " serving what it has loaded. "
@@ -55,6 +57,21 @@ def create_app(settings: Settings, database: Database, desk: Desk) -> Starlette:
         yield
         await watch.close()
 
+    return Starlette(
+        routes=[*_routes(pages), *_mounts(settings)],
+        middleware=[
+            Middleware(Guard, hosts=allowed_hosts(settings.host)),
+            Middleware(Headers, policy=PAGE_POLICY),
+            Middleware(Viewers, sessions=sessions),
+        ],
+        exception_handlers=_failures(pages),
+        lifespan=lifespan,
+    )
+
+
+def _failures(pages: Pages) -> dict[Any, _Handler]:
+    """Return the pages that are shown in the place of others, by what went wrong."""
+
     async def missing(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException), "registered for this type only"
         words = f"{request.method} {request.url.path} is nothing of the control room's."
@@ -72,21 +89,7 @@ def create_app(settings: Settings, database: Database, desk: Desk) -> Starlette:
         html = pages.templates.get_template("unreadable.html").render(words=_BUG)
         return Response(html, status_code=500, media_type="text/html")
 
-    return Starlette(
-        routes=[*_routes(pages), *_mounts(settings)],
-        middleware=[
-            Middleware(Guard, hosts=allowed_hosts(settings.host)),
-            Middleware(Headers, policy=PAGE_POLICY),
-            Middleware(Viewers, sessions=sessions),
-        ],
-        exception_handlers={
-            HTTPException: missing,
-            StoreError: unreadable,
-            RefusedError: _refused,
-            Exception: failed,
-        },
-        lifespan=lifespan,
-    )
+    return {HTTPException: missing, StoreError: unreadable, RefusedError: _refused, Exception: failed}
 
 
 def _routes(pages: Pages) -> list[Route]:

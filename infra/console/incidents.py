@@ -67,8 +67,11 @@ def read_incidents(outbox: Outbox, *, now: datetime, limit: int) -> list[Inciden
     """
     records = outbox.incidents(resolved_after=now - timedelta(days=RESOLVED_DAYS))
     records.sort(key=lambda record: (record.state != "open", -record.changed_at.timestamp()))
-    deliveries, silences = outbox.deliveries(), outbox.silences(now=now)
-    return [_view(record, deliveries, silences) for record in records[:limit]]
+    deliveries: dict[str, list[Delivery]] = {}
+    for delivery in outbox.deliveries():
+        deliveries.setdefault(delivery.incident_id, []).append(delivery)
+    silences = outbox.silences(now=now)
+    return [_view(record, deliveries.get(record.incident_id, ()), silences) for record in records[:limit]]
 
 
 def read_incident(outbox: Outbox, incident_id: str, *, now: datetime) -> tuple[IncidentView, list[Delivery]]:
@@ -107,7 +110,7 @@ def _view(record: IncidentRecord, deliveries: Sequence[Delivery], silences: Sequ
         figures=tuple(_figures(record.document)),
         opened_at=record.opened_at,
         changed_at=record.changed_at,
-        told=tuple(_told(record.incident_id, deliveries)),
+        told=tuple(_told(deliveries)),
         acknowledged=acknowledged,
         silenced_until=until,
     )
@@ -140,10 +143,9 @@ def _acknowledged(document: Mapping[str, JsonValue]) -> str:
     return f"{by} takes care" + (f": {note}" if note else "") if by else ""
 
 
-def _told(incident_id: str, deliveries: Sequence[Delivery]) -> list[str]:
-    """Return one entry a channel, about the newest alert of the incident; deliveries come newest first."""
+def _told(deliveries: Sequence[Delivery]) -> list[str]:
+    """Return one entry a channel, about the newest alert of an incident; its deliveries come newest first."""
     newest: dict[str, Delivery] = {}
     for delivery in deliveries:
-        if delivery.incident_id == incident_id:
-            newest.setdefault(delivery.channel, delivery)
+        newest.setdefault(delivery.channel, delivery)
     return [f"{channel}: {fate(delivery)}" for channel, delivery in sorted(newest.items())]

@@ -34,6 +34,10 @@ class Links:
         """Return the page of a training run in MLflow."""
         return f"{self.settings.mlflow_ui_url}/#/experiments/{quote(experiment_id)}/runs/{quote(run_id)}"
 
+    def experiment(self, experiment_id: str) -> str:
+        """Return the page of an experiment in MLflow, or of all where none is known."""
+        return f"{self.settings.mlflow_ui_url}/#/experiments" + (f"/{quote(experiment_id)}" if experiment_id else "")
+
     def data_docs(self, table: str = "", part: str = "") -> str:
         """Return the Data Docs, of one table where it has a page; empty where there are none."""
         folder = self.settings.reports / "data_docs"

@@ -97,15 +97,24 @@ def read_room(
     incidents = read_incidents(outbox, now=now, limit=10_000)
     num_open = sum(incident.is_open for incident in incidents)
     judged, problem = read_figures(settings)
+    experiments = [model.tracked.experiment_id for model in models if model.tracked and model.tracked.experiment_id]
     found = _stages(
-        settings, champions, known, links=links, num_open=num_open, judged=judged, ingested=ingested, now=now
+        settings,
+        champions,
+        known,
+        links=links,
+        num_open=num_open,
+        judged=judged,
+        ingested=ingested,
+        experiment_id=next(iter(experiments), ""),
+        now=now,
     )
     return Room(
         stages=[with_run(stage, pasts, links=links, now=now) for stage in found],
         models=models,
         metrics=metric_rows(models),
         rollout=read_rollout(rollouts, rollout, desk, num_looks=_LOOKS) if rollout else None,
-        incidents=incidents[: max(_INCIDENTS, min(num_open, 20))],
+        incidents=incidents[:_INCIDENTS],
         num_open=num_open,
         silences=outbox.silences(now=now),
         figures=[drift.view(one) for one in drift.ordered(judged.figures)[:_FIGURES]] if judged else [],
@@ -140,12 +149,13 @@ def _stages(
     num_open: int,
     judged: Figures | None,
     ingested: Stage,
+    experiment_id: str,
     now: datetime,
 ) -> list[Stage]:
     return [
         ingested,
         stages.validated(settings),
-        stages.trained(settings),
+        stages.trained(settings, links, experiment_id=experiment_id),
         stages.released(champions[0] if champions else None, links),
         stages.rolled_out(rollouts, now=now),
         stages.monitored(num_open, settings, judged_at=judged.written_at if judged else None),

@@ -16,7 +16,7 @@ COOKIE = "everfeed_session"
 LIFE_SECONDS = 8 * 3600
 """A session ends so long after it began, whatever is done in it."""
 _MOST_SESSIONS = 200
-_FREE_TRIES, _TRY_SECONDS = 10, 60.0
+_FREE_TRIES, _TRY_SECONDS, _MOST_ADDRESSES = 10, 60.0, 1000
 
 
 @dataclass
@@ -60,19 +60,23 @@ class Sessions:
     def __init__(self, tokens: AccessTokens) -> None:
         self._tokens = tokens
         self._sessions: OrderedDict[str, Session] = OrderedDict()
-        self._failures: deque[float] = deque(maxlen=_FREE_TRIES)
+        self._failures: OrderedDict[str, deque[float]] = OrderedDict()
 
-    @property
-    def is_locked(self) -> bool:
-        """Whether too many wrong tokens came lately: nobody can sign in for the rest of a minute."""
-        is_full = len(self._failures) == _FREE_TRIES
-        return is_full and time.monotonic() - self._failures[0] < _TRY_SECONDS
+    def is_locked(self, address: str) -> bool:
+        """Return whether too many wrong tokens came from an address lately: it waits for the rest of a minute."""
+        known = self._failures.get(address)
+        if known is None or len(known) < _FREE_TRIES:
+            return False
+        return time.monotonic() - known[0] < _TRY_SECONDS
 
-    def open(self, token: str) -> Session | None:
+    def open(self, token: str, *, address: str) -> Session | None:
         """Return a new session, or None where the token opens nothing."""
         caller = self._tokens.caller(token, now=datetime.now(UTC))
         if caller is None:
-            self._failures.append(time.monotonic())
+            self._failures.setdefault(address, deque(maxlen=_FREE_TRIES)).append(time.monotonic())
+            self._failures.move_to_end(address)
+            while len(self._failures) > _MOST_ADDRESSES:
+                self._failures.popitem(last=False)
             return None
         session = Session(secrets.token_urlsafe(32), token, caller, secrets.token_urlsafe(32), time.monotonic())
         self._sessions[session.key] = session

@@ -83,14 +83,14 @@ def validated(settings: Settings) -> Stage:
     return Stage("Validate", "done", "data docs", _written_at(page), "/reports/data_docs/index.html")
 
 
-def trained(settings: Settings) -> Stage:
-    """Return the state of training, told by the bundles."""
+def trained(settings: Settings, links: Links, *, experiment_id: str) -> Stage:
+    """Return the state of training, told by the bundles; the experiment is that of the champion's run, if known."""
     folders = [path for path in _folders(settings.bundles) if not path.name.startswith(".")]
     if not folders:
         return Stage("Train", "empty", "no bundle yet")
     newest = max(folders, key=_written_at)
     words = f"{len(folders)} bundle{'' if len(folders) == 1 else 's'}"
-    return Stage("Train", "done", words, _written_at(newest), f"{settings.mlflow_ui_url}/#/experiments")
+    return Stage("Train", "done", words, _written_at(newest), links.experiment(experiment_id))
 
 
 def released(champion: Champion | None, links: Links) -> Stage:

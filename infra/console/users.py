@@ -178,6 +178,9 @@ def _shown(
     consumed = [item for at, item in events if before.at < at <= served.at]
     if consumed:
         causes.append(f"the user consumed {', '.join(consumed[:5])}{' and more' if len(consumed) > 5 else ''}")
+    known = {item for _, item in events}.difference(consumed)
+    if left_out := [item for item in removed if item in known]:
+        causes.append(f"the user's history holds {', '.join(left_out)}: what was consumed is not shown again")
     if not causes and served.item_ids != before.item_ids:
         causes.append("the records name no cause: exploration, a new item's segment, or an older event may be it")
     return Shown(served, added, removed, tuple(causes))

@@ -54,18 +54,22 @@
     try {
       const headers = tag ? { "If-None-Match": tag, "X-Live": "1" } : { "X-Live": "1" };
       const answer = await fetch(location.href, { headers, cache: "no-store", credentials: "same-origin" });
+      if (answer.redirected) { // the session of a viewer has ended
+        location.reload();
+        return;
+      }
       if (answer.status === 200) {
         tag = answer.headers.get("ETag") || "";
         take(await answer.text());
       }
-      failures = answer.status === 200 || answer.status === 304 ? 0 : failures + 1;
+      failures = answer.status < 500 ? 0 : failures + 1;
     } catch {
       failures += 1;
     }
     stale.hidden = failures < 2;
   }
 
-  if (seconds > 0 && known.size > 0) {
+  if (seconds > 0 && known.size > 1) { // more than the time in the footer
     setInterval(renew, seconds * 1000);
     document.addEventListener("visibilitychange", renew);
   }

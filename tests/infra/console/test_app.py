@@ -11,7 +11,7 @@ from infra.console.app import create_app
 from infra.events import user_key
 from infra.histories import HistoryEvent, HistoryStore
 from infra.settings import Settings
-from tests.infra.console.reading import HOSTILE, Page, judge, load, open_incident
+from tests.infra.console.reading import HOSTILE, Page, judge, load, load_settled, open_incident
 from tests.infra.gateway_home import NOW, SECRET, Home
 from tests.stopwatch import least_seconds
 
@@ -32,7 +32,7 @@ def test_every_page_of_an_empty_home_says_what_is_so_and_can_be_walked(client: h
 
 
 def test_an_empty_home_names_what_does_not_answer_and_what_to_do(client: httpx.Client) -> None:
-    text = load(client).text
+    text = load_settled(client).text
 
     assert "No champion yet" in text
     assert "no interactions yet" in text
@@ -251,6 +251,6 @@ class TestWithGateway:
         assert "body.user is not valid" in load(client, "/users", user="a" * 201).text
 
     def test_shows_that_the_gateway_is_up(self, client: httpx.Client) -> None:
-        text = load(client).text
+        text = load_settled(client).text
         assert "Gateway up since" in text
         assert "the gateway at" not in text
