@@ -10,7 +10,7 @@ from recmodels.bundle import write_bundle
 from recmodels.data.schema import ITEMS
 from recmodels.data.vocabulary import FIRST_ITEM, Vocabulary
 from recmodels.recipe import ModelChoice, Recipe
-from recmodels.scorers import ItemItemScorer, Scorer, StaticScorer
+from recmodels.scorers import ItemItemScorer, Scorer
 from tests.infra.gateway_home import NOW
 
 _SERIES = {
@@ -77,19 +77,14 @@ def items() -> pa.Table:
     return pa.Table.from_pylist(rows, schema=ITEMS)
 
 
-def watched_next(*, noise: float = 0.0) -> ItemItemScorer:
-    """Return the model that knows which films follow on a film; `noise` makes it another model that knows it too."""
+def watched_next(*, first: int = 1, noise: float = 0.0) -> ItemItemScorer:
+    """Return the model that knows which films follow on a film, from the `first` on; `noise` makes it another model."""
     size = len(ITEM_IDS) + FIRST_ITEM
     rows = np.repeat(np.arange(FIRST_ITEM, size), _NEAR)
-    steps = np.tile(np.arange(1, _NEAR + 1), len(ITEM_IDS))
+    steps = np.tile(np.arange(first, first + _NEAR), len(ITEM_IDS))
     columns = FIRST_ITEM + (rows - FIRST_ITEM + steps) % len(ITEM_IDS)
     weights = (0.9**steps * (1.0 + noise * np.sin(rows + 3.0 * columns))).astype(np.float32)
     return ItemItemScorer(sparse.csr_array((weights, (rows, columns)), shape=(size, size)))
-
-
-def same_for_all() -> StaticScorer:
-    """Return a model that shows everybody the end of the catalogue, whatever they watched."""
-    return StaticScorer(np.arange(len(ITEM_IDS) + FIRST_ITEM, dtype=np.float32))
 
 
 def write(root: Path, scorer: Scorer, *, recipe: str, ndcg: float) -> str:

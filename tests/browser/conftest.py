@@ -75,7 +75,7 @@ def browser() -> Iterator["Browser"]:
 
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Prefect, MLflow, gateway and control room as `everfeed up` starts them, over a home with three weeks behind it."""
+    """Prefect, MLflow, gateway and control room as `everfeed up` starts them, over a home with a past."""
     with ThreadPoolExecutor(1) as thread, ExitStack() as open_things:
         site = thread.submit(lambda: open_things.enter_context(_stack(tmp_path_factory.mktemp("home"))))
         context, settings, scene = site.result()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+import pyarrow as pa
+
 from flows.canary import start_canary
 from flows.incidents import record_change
 from flows.references import Candidate, Release
@@ -16,8 +18,9 @@ from monitoring.canary.arms import CanaryConfig
 from monitoring.incidents import IncidentConfig, advance, incident_from
 from monitoring.quarantine import keep_back
 from monitoring.result import CheckResult, Finding, Status
+from recmodels.data import schema
 from recmodels.presets import item_knn
-from tests.browser.catalogue import items, same_for_all, watched_next, write
+from tests.browser.catalogue import items, watched_next, write
 
 SEED = 20261122
 CANARY = CanaryConfig(
@@ -58,11 +61,13 @@ class Scene:
         platform: Its stores.
         champion: Digest of the model that serves.
         rng: Source of chance.
+        now: When it was made.
     """
 
     platform: Platform
     champion: str
     rng: random.Random
+    now: datetime
 
 
 def past(platform: Platform, *, now: datetime) -> Scene:
@@ -83,12 +88,33 @@ def past(platform: Platform, *, now: datetime) -> Scene:
         at=now - timedelta(days=1),
     )
     platform.lake.append("quarantine", kept, key="batch")
-    return Scene(platform, champion, rng)
+    _ingested(platform, now=now)
+    return Scene(platform, champion, rng, now)
+
+
+def _ingested(platform: Platform, *, now: datetime) -> None:
+    """An hour of exposures, and the page that tells how they were checked."""
+    rows = [
+        {
+            "event_id": f"event-{number}",
+            "user_id": f"viewer-{number % 40}",
+            "item_id": f"film-{number % 30:02d}",
+            "timestamp": now - timedelta(seconds=10 * number),
+            "surface": "video",
+            "origin": "event",
+        }
+        for number in range(360)
+    ]
+    table = pa.Table.from_pylist(rows, schema=schema.INTERACTIONS)
+    platform.lake.append("interactions", table, key="an hour")
+    page = platform.settings.reports / "data_docs" / "index.html"
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("<!doctype html><html lang=en><title>Data Docs</title><h1>Data Docs</h1>", "utf-8")
 
 
 def begin_canary(scene: Scene) -> str:
-    """Start the rollout of a challenger that shows everybody the same films, and return its id."""
-    version, digest = register(scene.platform, same_for_all(), recipe="sasrec", ndcg=0.291)
+    """Start the rollout of a challenger that begins too far along, and return its id."""
+    version, digest = register(scene.platform, watched_next(first=4), recipe="sasrec", ndcg=0.291)
     candidate = Candidate(
         recipe=item_knn().model_copy(update={"name": "sasrec"}),
         key="key",

@@ -79,6 +79,27 @@ class Screen:
             for one in found["violations"]
         ]
 
+    def settle(self) -> None:
+        """Wait until everybody whom the first page asks has answered."""
+        self.page.get_by_text("being asked").first.wait_for(state="detached", timeout=20_000)
+
+    def measure(self, path: str) -> tuple[int, float]:
+        """Load a page with nothing kept from before; return the bytes of all of it, and the server's seconds."""
+        session = self.page.context.new_cdp_session(self.page)
+        session.send("Network.setCacheDisabled", {"cacheDisabled": True})
+        sizes: list[int] = []
+        received = lambda answer: sizes.append(len(answer.body()))  # noqa: E731 - it is taken off again
+        self.page.on("response", received)
+        self.open(path)
+        self.page.wait_for_load_state("load")
+        self.page.remove_listener("response", received)
+        timing = (
+            "(([one]) => (one.responseStart - one.requestStart) / 1000)(performance.getEntriesByType('navigation'))"
+        )
+        spent: float = self.page.evaluate(timing)
+        session.detach()
+        return sum(sizes), spent
+
     def tab_to(self, role: str, name: str, *, most: int = 80) -> Locator:
         """Press the tabulator until a control has the focus, and return it; its focus must be seen."""
         wanted = self.page.get_by_role(role, name=name, exact=True)  # type: ignore[arg-type]

@@ -76,7 +76,7 @@ def test_acknowledge_an_incident_and_see_it_resolve(site: Site, desktop: Screen,
     desktop.open("/")
     desktop.picture("incident-open", page.locator("#incidents"))
 
-    page.locator("#incidents").get_by_role("link", name="Acknowledge data").click()
+    page.locator("#incidents").get_by_role("link", name="Acknowledge Data figures").click()
     sign_in(desktop, site)
     expect(page.get_by_role("heading", level=1)).to_have_text("Take care of this incident?")
     page.get_by_label("Note").fill("The supplier sends stars of ten; I ask for stars of five.")
@@ -133,8 +133,8 @@ def test_watch_a_canary_fail_and_roll_back(site: Site, gateway: httpx.Client, de
     phone.open(f"/rollouts/{rollout_id}")
 
     rolled = None
-    for batch in range(12):
-        crowd(gateway, range(batch * 120, (batch + 1) * 120), rng=rng)
+    for batch in range(20):
+        crowd(gateway, range(batch * 100, (batch + 1) * 100), rng=rng)
         time.sleep(0.3)  # the gateway writes what it served every so often
         rolled = site.apart(look)
         if rolled.state != "running":
