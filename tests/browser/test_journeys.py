@@ -17,6 +17,8 @@ from playwright.sync_api import expect
 
 pytestmark = [pytest.mark.slow, pytest.mark.browser]
 
+_PICTURED = 5
+"""The look at which the canary that still runs is pictured."""
 LIVE = 20_000
 """Milliseconds within which a page shows what has changed, without being loaded again."""
 
@@ -133,15 +135,16 @@ def test_watch_a_canary_fail_and_roll_back(site: Site, gateway: httpx.Client, de
     phone.open(f"/rollouts/{rollout_id}")
 
     rolled = None
-    for batch in range(20):
-        crowd(gateway, range(batch * 100, (batch + 1) * 100), rng=rng)
+    for batch in range(40):
+        crowd(gateway, range(batch * 50, (batch + 1) * 50), rng=rng)
         time.sleep(0.3)  # the gateway writes what it served every so often
         rolled = site.apart(look)
         if rolled.state != "running":
             break
-        if batch == 3:
+        if batch == _PICTURED:
             expect(canary.get_by_role("img")).to_be_visible(timeout=LIVE)
-            desktop.picture("canary-running", is_whole=True)
+            desktop.page.set_viewport_size({"width": 1280, "height": 1000})
+            desktop.picture("canary-running")
             page.emulate_media(color_scheme="dark")
             desktop.picture("canary-running-dark")
             page.emulate_media(color_scheme="light")
