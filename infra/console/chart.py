@@ -11,6 +11,8 @@ WIDTH, HEIGHT = 720, 260
 _LEFT, _RIGHT, _TOP, _BOTTOM = 76, 16, 22, 44
 _TICKS = 5
 _MOST_LOOKS = 300
+_LABEL = 20
+"""Height that a label takes, on a phone too."""
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,8 @@ class Line:
 
     at: float
     label: str
+    label_at: float = 0.0
+    """Where the label's foot is, for a line across."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +123,7 @@ def draw(
         ticks=_ticks(scale),
         times=_times(scale, looks),
         zero_y=scale.y(0.0),
-        limits=() if margin is None else (Line(scale.y(margin), "not inferior above"),),
+        limits=() if margin is None else (_limit(scale, margin),),
         steps=tuple(Line(scale.x(look.at), _share(look.step, steps)) for look in begun),
         words=_words(looks[-1]),
     )
@@ -133,6 +137,14 @@ def _margin(verdicts: Sequence[RecordedVerdict], delta: float | None) -> float |
         if one.estimate and one.relative:
             return -delta * one.estimate / one.relative
     return None
+
+
+def _limit(scale: _Scale, margin: float) -> Line:
+    """Return the line of the margin; its label keeps clear of the line of no difference and of the axis below."""
+    at, zero = scale.y(margin), scale.y(0.0)
+    under = at + _LABEL - 4
+    label_at = at - 5 if at - zero > _LABEL else under if under < HEIGHT - _BOTTOM else zero - 5
+    return Line(at, "not inferior above", label_at)
 
 
 def _scale(looks: Sequence[_Look], margin: float | None) -> _Scale:

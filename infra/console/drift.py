@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from infra.console.page import short
 from infra.figures import FigureRecord
 
 WIDTH, HEIGHT = 240, 72
@@ -86,8 +87,8 @@ def draw(record: FigureRecord) -> Picture | None:
         bands=tuple(_band(run, record, point) for run in _runs(record.lower)),
         lines=tuple(_line(run, record.values, point) for run in _runs(record.values)),
         dot=None if value is None else point(newest, value),
-        low=f"{low:.4g}",
-        high=f"{high:.4g}",
+        low=short(low),
+        high=short(high),
     )
 
 
@@ -121,4 +122,4 @@ def _words(record: FigureRecord) -> str:
         return "its past is too short to judge it"
     if record.value is None or record.expected is None or record.size is None:
         return "too little data to judge the day"
-    return f"{record.value:.4g}, expected {record.expected:.4g} ({record.size:+.1f} spreads)"
+    return f"{short(record.value)}, expected {short(record.expected)} ({record.size:+.1f} spreads)"

@@ -104,7 +104,7 @@ def _view(record: IncidentRecord, deliveries: Sequence[Delivery], silences: Sequ
     return IncidentView(
         incident_id=record.incident_id,
         state=state,
-        title=f"{record.family} figures of {record.model or 'the data'}",
+        title=_title(record),
         model=record.model,
         family=record.family,
         figures=tuple(_figures(record.document)),
@@ -114,6 +114,12 @@ def _view(record: IncidentRecord, deliveries: Sequence[Delivery], silences: Sequ
         acknowledged=acknowledged,
         silenced_until=until,
     )
+
+
+def _title(record: IncidentRecord) -> str:
+    """Return what an incident is about; what is no model's is the data's, and need not be said of the data."""
+    whose = f" of {record.model}" if record.model else "" if record.family == "data" else " of the data"
+    return f"{record.family.capitalize()} figures{whose}"
 
 
 def _covers(silence: SilenceRecord, record: IncidentRecord) -> bool:

@@ -33,6 +33,7 @@ def environment() -> Environment:
         "duration": duration,
         "figure": figure,
         "signed": signed,
+        "short": short,
         "rule": rule_words,
         "fate": fate,
     }
@@ -85,6 +86,11 @@ def figure(value: float | None) -> str:
 def signed(value: float | None) -> str:
     """Write a difference."""
     return "–" if value is None else f"{value:+.4f}"
+
+
+def short(value: float) -> str:
+    """Write a figure of any size in as few digits as tell it; a thousand as people write it."""
+    return f"{value:,.0f}" if 1000 <= abs(value) < 1e7 else f"{value:.4g}"
 
 
 def _length(length: timedelta) -> str:

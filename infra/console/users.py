@@ -150,7 +150,8 @@ def _crowned(champion: Champion) -> Change:
 
 def _moved(transition: Transition) -> Change:
     state = transition.state.replace("_", " ")
-    words = f"rollout {transition.rollout_id} {state} at {transition.share:.0%} of users: {transition.reason}"
+    at = "" if state in {"promoted", "rolled back"} else f" at {transition.share:.0%} of users"
+    words = f"rollout {transition.rollout_id} {state}{at}: {transition.reason}"
     return Change(transition.at, "rollout", words, f"/rollouts/{transition.rollout_id}")
 
 
@@ -175,7 +176,7 @@ def _shown(
     causes = list(_causes(before, served, champions))
     down = [one for one in takedowns if one.item_id in removed and before.at < one.at <= served.at]
     causes += [f"{one.item_id} was taken down ({one.reason})" for one in down]
-    consumed = [item for at, item in events if before.at < at <= served.at]
+    consumed = [item for at, item in events if before.at <= at < served.at]  # an event has the time of its list
     if consumed:
         causes.append(f"the user consumed {', '.join(consumed[:5])}{' and more' if len(consumed) > 5 else ''}")
     known = {item for _, item in events}.difference(consumed)

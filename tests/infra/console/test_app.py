@@ -234,7 +234,7 @@ class TestWithGateway:
         assert "<b>Title</b> of film-11" in page.text  # the champion's first, escaped
         assert "<b>Title</b> of film-29" in page.text  # the challenger's first
         assert "by someone" in page.text
-        assert "History of 1 items, newest first: film-10" in page.text
+        assert "History of 1 item, newest first: film-10" in page.text
         assert "bucket" in page.text
         assert "items are in both lists" in page.text
         assert "only here" in page.text
