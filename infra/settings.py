@@ -21,9 +21,11 @@ from recmodels.registry import discover_in
 from recmodels.safety import SafetyPolicy
 from recmodels.spelling import did_you_mean
 
-_OTHER_VARIABLES: Final = frozenset({"EVERFEED_SECRETS_DIR", "EVERFEED_SERVICE", "EVERFEED_TEST_DATA"})
-"""Variables with our prefix that are no settings: a folder of files of settings, the mark of what a
-stack started, and the tests' data."""
+_OTHER_VARIABLES: Final = frozenset(
+    {"EVERFEED_SCREENSHOTS", "EVERFEED_SECRETS_DIR", "EVERFEED_SERVICE", "EVERFEED_TEST_DATA"}
+)
+"""Variables with our prefix that are no settings: where tests put pictures and find data, a folder of files of
+settings, and the mark of what a stack started."""
 
 
 class Settings(BaseSettings, HomeFolder):
