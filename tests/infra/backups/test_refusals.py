@@ -118,6 +118,7 @@ def test_newer_schema_is_refused_and_an_older_one_is_brought_forward(small: Sett
         "DROP TABLE erasures",
         "DROP TABLE access_tokens",
         "DROP TABLE audit_log",
+        "DROP TABLE held_accounts",
         "DROP INDEX ix_requests_rollout",
         "DROP INDEX ix_outcomes_rollout",
         "CREATE INDEX ix_requests_rollout ON requests (rollout_id)",
