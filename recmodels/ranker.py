@@ -219,7 +219,10 @@ class Ranker:
         found = shop.reranker.pool(tops, 0, wish, shop.catalogue, seed=ask.seed, restricted=restricted)
         (pool,), _ = shop.reranker.ranked([found], wish, [_moment(ask)])
         told = stages_of(shop.reranker.effects(pool, k=ask.k), k=ask.k)
-        return told if shop.reranker.judge is None else [ranking_stage(found, pool, k=ask.k), *told]
+        judge = shop.reranker.judge
+        if judge is None:
+            return told
+        return [ranking_stage(found, pool, k=ask.k, retrieval=judge.retrieval), *told]
 
     def _shows_restricted(self, ask: Ask) -> bool:
         return self.safety.shows_restricted(ask.surface, ask.age)

@@ -100,11 +100,19 @@ def stages_of(effects: Sequence[Effect], *, k: int) -> list[TraceStage]:
     ]
 
 
-def ranking_stage(found: Candidates, ranked: Candidates, *, k: int) -> TraceStage:
-    """Return what the second stage did to the candidates that retrieval found."""
+def ranking_stage(found: Candidates, ranked: Candidates, *, k: int, retrieval: float) -> TraceStage:
+    """Return what the second stage did to the candidates that retrieval found.
+
+    Args:
+        found: In retrieval's order.
+        ranked: In the second stage's.
+        k: How many items were wanted.
+        retrieval: How far retrieval's order counts there, see `Utility.retrieval`.
+    """
+    heard = f" and, weighed {retrieval:g}, by retrieval's own score" if retrieval else ""
     before, after = (set(pool.columns[: pool.num_retrieved][:k].tolist()) for pool in (found, ranked))
     words = (
-        f"{found.num_retrieved} candidates ranked by the utility of what would come of showing them: "
+        f"{found.num_retrieved} candidates ranked by the utility of what would come of showing them{heard}: "
         f"{len(after - before)} of the first {k} were not there by the score of retrieval."
     )
     kept = len(ranked)

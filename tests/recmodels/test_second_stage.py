@@ -208,6 +208,9 @@ def test_retrieval_has_a_say_in_the_order_and_none_in_what_a_list_tells(root, di
     told = heeded.explain(ask)
     assert [one.utility for one in told.predictions] == pytest.approx(slate.scores, rel=1e-5)
     assert max(slate.scores) < 10
+    words = {stage.name: stage.words for stage in told.stages}["rank utility"]
+    assert "by retrieval's own score" in words
+    assert "weighed 1000" in words
 
 
 def test_a_utility_is_refused_when_there_is_nothing_to_weigh(root):
