@@ -8,7 +8,8 @@ import pytest
 
 from infra.settings import Settings
 from tests.readme.documents import PAGES, RECORDS, ROOT, blocks, commands, headings, imports, links, spans, variables
-from tests.readme.interfaces import check, leaves
+from tests.readme.interfaces import check, leaves, parameters
+from tests.readme.test_own_data import COMMANDS, SAYS
 
 MISSPELT = {"EVERFEED_GATEWAY_PROT"}
 """Named as an example of what is refused."""
@@ -83,6 +84,10 @@ def test_every_command_is_told_of_somewhere() -> None:
     told = {command.words[1:] for page in PAGES for command in commands(page) if command.words[0] == "everfeed"}
     names = {" ".join(words[:length]) for words in told for length in (1, 2, 3)}
     assert {name for name, _ in leaves()} - names == set()
+
+
+def test_every_command_that_is_run_has_words_to_say() -> None:
+    assert {parameters(line.words[1:], is_whole=False)[0] for line in COMMANDS} <= SAYS.keys()
 
 
 def test_the_readme_leads_to_every_page() -> None:

@@ -49,6 +49,7 @@ SAYS = {
     "canary history": "champion",
     "validate": "interactions",
     "quarantine list": "quarantine",
+    "quarantine accounts": r"judged.*\d are suspect",
     "alerts list": "incident",
     "retrains list": "retrain",
     "compare": "ndcg_at_10",
