@@ -109,7 +109,7 @@ def train_a_little(folder: Path, *, seed: int, checkpoints: Path | None) -> dict
     choice = given.model
     small = MODELS.build(choice.name, MODELS.config(choice.name, choice.config), 3)
     assert isinstance(small, GradientModel)
-    batch = small.forecast_bytes(BATCH) - 5 * 4 * sum(one.numel() for one in small.parameters())
+    batch = small.forecast_bytes(BATCH) - 4 * 4 * sum(one.numel() for one in small.parameters())
     return {
         "peak": peak,
         "imports": imports,

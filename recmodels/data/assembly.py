@@ -88,6 +88,7 @@ class Assembled:
             raise DataError(
                 f"{folder} holds no complete assembly of histories ({error}). Build it again with assemble."
             ) from error
+        pa.default_memory_pool().release_unused()  # what a large catalogue's table took
         histories = Histories.load(folder, mmap=mmap)
         found = {"version": _VERSION, "events": len(histories.items), "users": len(histories), "items": len(vocabulary)}
         if {name: manifest.get(name) for name in found} != found:

@@ -18,6 +18,7 @@ PADDING = 0
 UNKNOWN = 1
 FIRST_ITEM = 2
 
+_TEXTS_AT_ONCE = 65_536
 _SPECIAL = np.array(["<padding>", "<unknown>"])
 
 
@@ -101,7 +102,16 @@ class Vocabulary:
                 f"the vocabulary's {len(ids)} ids hold {ids.null_count} nulls and "
                 f"{pc.count_distinct(ids).as_py()} distinct values; every id must stand in it once."
             )
-        return cls(np.array(ids.to_pylist(), dtype=np.str_))
+        return cls(_as_array(ids))
+
+
+def _as_array(ids: pa.ChunkedArray) -> NDArray[np.str_]:
+    """Return texts without nulls as an array of NumPy's; of Python's, which are far larger, only some exist at once."""
+    longest = pc.max(pc.utf8_length(ids)).as_py() or 1
+    found = np.empty(len(ids), dtype=f"U{longest}")
+    for start in range(0, len(ids), _TEXTS_AT_ONCE):
+        found[start : start + _TEXTS_AT_ONCE] = ids.slice(start, _TEXTS_AT_ONCE).to_pylist()
+    return found
 
 
 def _in_order(distinct: list[str]) -> list[str]:

@@ -147,13 +147,13 @@ class SequenceModel(GradientModel):
     def forecast_bytes(self, batch_size: int) -> int:
         """Return about how much memory a training step takes, in bytes.
 
-        Weights count five times (themselves, gradient, two moments, the best so far); the encoder tells what a position
-        keeps for the backward pass; a sampled loss keeps three numbers a position and item. The whole softmax has as
-        many of some positions at a time only, and the item table's gradient twice more.
+        Weights count four times (themselves, gradient, two moments); the encoder tells what a position keeps for the
+        backward pass; a sampled loss keeps three numbers a position and item. The whole softmax has as many of some
+        positions at a time only, and the item table's gradient twice more.
         """
         config = self.config
         positions = batch_size * config.max_length
-        weights = 5 * sum(parameter.numel() for parameter in self.parameters())
+        weights = 4 * sum(parameter.numel() for parameter in self.parameters())
         shown = sum(buffer.nbytes for buffer in self.buffers())
         looked_up = 2 * positions + (self.most_negatives if config.loss in SAMPLED_LOSSES else self.vocabulary_size)
         states = positions * self.encoder.kept_numbers + looked_up * self.items.kept_numbers

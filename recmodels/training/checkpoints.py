@@ -1,7 +1,7 @@
 """Training that is killed goes on from its last checkpoint to the bit: safetensors and JSON, complete or absent.
 
 An epoch's randomness comes from the seed and the epoch's number alone, so that a checkpoint after an epoch needs no
-state of a generator.
+state of a generator. The best epoch's weights lie in a file of their own, written once; checkpoints name it.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from recmodels.errors import CheckpointError
 
 _TENSORS = "state.safetensors"
 _PROGRESS = "progress.json"
-_PREFIX = "epoch-"
+_PREFIX, _BEST = "epoch-", "best-"
 _START_OVER = "Delete the folder to start over."
 
 
@@ -82,22 +82,48 @@ class Checkpoint:
 
     Attributes:
         progress: Where it stands.
-        tensors: Weights (`model.*`), best weights (`best.*`) and the state of each optimizer, by its name.
+        tensors: Weights (`model.*`) and the state of each optimizer, by its name.
     """
 
     progress: Progress
     tensors: dict[str, Tensor]
 
 
-def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
-    """Write a checkpoint under its own name, then remove the older ones."""
+def best_file(folder: Path, epoch: int) -> Path:
+    """Return where an epoch's weights are kept while none is better."""
+    return folder / f"{_BEST}{epoch:06d}.safetensors"
+
+
+def save_best(folder: Path, epoch: int, weights: Mapping[str, Tensor]) -> None:
+    """Write the weights of the best epoch so far; what a checkpoint names stays.
+
+    Args:
+        folder: Of the checkpoints.
+        epoch: Whose weights they are.
+        weights: By name.
+    """
     folder.mkdir(parents=True, exist_ok=True)
+    file = best_file(folder, epoch)
+    temporary = file.with_suffix(".writing")
+    save_file(_on_cpu(weights), temporary)
+    temporary.rename(file)
+
+
+def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint under its own name, then remove what is older.
+
+    Args:
+        folder: Where `save_best` has put the weights of the best epoch.
+        checkpoint: To be written.
+    """
+    best = best_file(folder, checkpoint.progress.best_epoch)
     target = folder / f"{_PREFIX}{len(checkpoint.progress.epochs):06d}"
     shutil.rmtree(target, ignore_errors=True)
     temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder))
     try:
         save_file(checkpoint.tensors, temporary / _TENSORS)
-        progress = {**asdict(checkpoint.progress), "sha256": _sha256(temporary / _TENSORS)}
+        digests = {"sha256": _sha256(temporary / _TENSORS), "best_sha256": _sha256(best)}
+        progress = {**asdict(checkpoint.progress), **digests}
         (temporary / _PROGRESS).write_text(json.dumps(progress))
         temporary.rename(target)
     finally:
@@ -105,6 +131,9 @@ def save_checkpoint(folder: Path, checkpoint: Checkpoint) -> None:
     for older in folder.glob(f"{_PREFIX}*"):
         if older.name < target.name:
             shutil.rmtree(older)
+    for worse in folder.glob(f"{_BEST}*"):
+        if worse != best:
+            worse.unlink()
 
 
 def kept_epochs(folder: Path) -> int:
@@ -131,8 +160,11 @@ def load_checkpoint(folder: Path, *, run: str) -> Checkpoint | None:
         values = json.loads((path / _PROGRESS).read_text())
         epochs = tuple(EpochMetrics(**epoch) for epoch in values["epochs"])
         progress = Progress(values["run"], epochs, values["is_finished"])
-        if _sha256(path / _TENSORS) != values["sha256"]:
-            raise CheckpointError(f"checkpoint {path} was altered after it was written. {_START_OVER}")
+        best = best_file(folder, progress.best_epoch)
+        if (_sha256(path / _TENSORS), _sha256(best)) != (values["sha256"], values["best_sha256"]):
+            raise CheckpointError(
+                f"checkpoint {path} or {best.name} beside it was altered after it was written. {_START_OVER}"
+            )
         tensors = load_file(path / _TENSORS)
     except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise CheckpointError(f"checkpoint {path} cannot be read ({error!r}). {_START_OVER}") from error
@@ -144,28 +176,27 @@ def load_checkpoint(folder: Path, *, run: str) -> Checkpoint | None:
     return Checkpoint(progress, tensors)
 
 
-def pack(
-    model: nn.Module, best: Mapping[str, Tensor], optimizers: Mapping[str, torch.optim.Optimizer]
-) -> dict[str, Tensor]:
-    """Return the state of a training as tensors on the CPU by flat names.
+def load_best(folder: Path, epoch: int, model: nn.Module) -> None:
+    """Load what `save_best` wrote into a model of the same shapes."""
+    model.load_state_dict(load_file(best_file(folder, epoch)))
+
+
+def pack(model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> dict[str, Tensor]:
+    """Return the state of a training as tensors on the CPU by flat names; those that are there already are no copies.
 
     Args:
         model: What is trained, its running mean included where there is one.
-        best: Weights of the best epoch.
         optimizers: By names that are no other part's.
     """
     tensors = {f"model.{name}": value for name, value in model.state_dict().items()}
-    tensors |= {f"best.{name}": value for name, value in best.items()}
     for kind, optimizer in optimizers.items():
         for number, state in optimizer.state_dict()["state"].items():
             tensors |= {f"{kind}.{number}.{name}": torch.as_tensor(value) for name, value in state.items()}
-    return {name: value.detach().cpu().clone().contiguous() for name, value in tensors.items()}
+    return _on_cpu(tensors)
 
 
-def unpack(
-    tensors: Mapping[str, Tensor], model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]
-) -> dict[str, Tensor]:
-    """Load what `pack` returned into a model and its optimizers, and return the best weights."""
+def unpack(tensors: Mapping[str, Tensor], model: nn.Module, optimizers: Mapping[str, torch.optim.Optimizer]) -> None:
+    """Load what `pack` returned into a model and its optimizers, which take the moments as they are."""
     model.load_state_dict(_part(tensors, "model."))
     for kind, optimizer in optimizers.items():
         states: dict[int, dict[str, Tensor | int]] = {}
@@ -174,7 +205,10 @@ def unpack(
             is_count = value.dtype == torch.int64  # SparseAdam counts its steps in a number of Python
             states.setdefault(int(number), {})[field] = int(value) if is_count else value
         optimizer.load_state_dict({**optimizer.state_dict(), "state": states})
-    return _part(tensors, "best.")
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
 
 
 def _part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

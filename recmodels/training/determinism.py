@@ -58,6 +58,7 @@ def run_identity(recipe: Recipe, data: TrainPart, *, seed: int, device: str, par
         for start in range(0, len(train), _ROWS_AT_ONCE):  # mapped histories may be larger than memory
             rows = train.take(np.arange(start, min(start + _ROWS_AT_ONCE, len(train))))
             digest.update(array[rows.positions()].tobytes())
+            rows.release()
     ends = np.cumsum(train.lengths)
     for edges in (ends - train.lengths, ends):
         digest.update(edges.tobytes())

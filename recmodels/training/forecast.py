@@ -21,7 +21,7 @@ class Forecast:
         steps: Of all epochs; early stopping takes fewer.
         seconds: Of these steps, without validation; None for a training of a few steps, which is not timed.
         memory_bytes: Of weights, gradients, the optimizer's moments, and what a step keeps for the backward pass.
-        disk_bytes: Of two checkpoints: a new one is written before the old one goes.
+        disk_bytes: Of two checkpoints, each with its best weights: a new one is written before the old one goes.
     """
 
     steps: int

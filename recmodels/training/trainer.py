@@ -130,9 +130,10 @@ def train(
                 if on_forecast:
                     on_forecast(forecast)
                 run = run_identity(recipe, split, seed=seed, device=device, parent=report.parent if report else "")
-                keeper = Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers)
-                progress = run_epochs(loop, validation, config, keeper, on_epoch)
-                del loop  # the optimizer's moments are twice as large as the weights
+                with Keeper(checkpoint_folder, run, config.checkpoint_seconds, clock, workers) as keeper:
+                    progress = run_epochs(loop, validation, config, keeper, on_epoch)
+                    del loop  # the optimizer's moments are twice as large as the weights
+                    keeper.load_best(model)
             adapter = finish(model, recipe.adaptation)
             weights = {name: value.detach().cpu().numpy() for name, value in model.state_dict().items()}
         elif parent:

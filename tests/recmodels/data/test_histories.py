@@ -99,6 +99,24 @@ def test_loaded_histories_equal_the_saved_ones(tmp_path: Path, mmap: bool) -> No
         assert np.array_equal(getattr(loaded, name), getattr(histories, name))
 
 
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="only Linux tells what of a file is in memory")
+def test_released_histories_leave_memory_and_read_as_before(tmp_path: Path) -> None:
+    ends = np.array([1_000_000])
+    Histories(np.ones(1_000_000, np.int32), np.arange(1_000_000), ends - 1_000_000, ends).save(tmp_path)
+    loaded = Histories.load(tmp_path)
+    total = loaded.timestamps.sum()
+    assert resident_bytes(tmp_path / "timestamps.npy") > 4_000_000
+    loaded.release()
+    assert resident_bytes(tmp_path / "timestamps.npy") == 0
+    assert loaded.timestamps.sum() == total
+
+
+def resident_bytes(file: Path) -> int:
+    """Return how much of a mapped file is in this process's memory."""
+    mapped = Path("/proc/self/smaps").read_text().partition(f"{file}\n")[2]
+    return int(mapped.partition("Rss:")[2].split()[0]) * 1024
+
+
 def test_load_names_the_file_when_it_is_missing(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"items\.npy is missing or damaged"):
         Histories.load(tmp_path)

@@ -113,6 +113,23 @@ def test_the_best_epoch_is_kept_when_later_ones_are_worse(split):
 
 
 @pytest.mark.usefixtures("quick")
+def test_one_epochs_weights_are_on_disk_when_better_ones_come_between_checkpoints(split, tmp_path):
+    seen = []
+    recipe = a_recipe("sasrec", TINY, epochs=6, **(STEPS | {"checkpoint_seconds": 1e6}))
+    trained = train(
+        recipe,
+        split,
+        checkpoint_folder=tmp_path,
+        seed=0,
+        on_epoch=lambda epoch: seen.append(sorted(path.name for path in tmp_path.iterdir())),
+    )
+    bests = [1 + int(np.argmax([epoch.ndcg_at_10 for epoch in trained.epochs[:count]])) for count in range(1, 7)]
+    assert len(set(bests)) > 1
+    names = [f"best-{best:06d}.safetensors" for best in bests]
+    assert seen == [[name] for name in names[:-1]] + [[names[-1], "epoch-000006"]]
+
+
+@pytest.mark.usefixtures("quick")
 def test_every_step_and_epoch_is_told_when_callbacks_are_given(split):
     steps, epochs = [], []
     recipe = a_recipe("sasrec", TINY, epochs=2, **STEPS)
