@@ -11,7 +11,8 @@ from typing import Final
 
 from sqlalchemy import Column, ColumnElement, Index, String, Table, and_, insert, or_, select, update
 
-from infra.database import BigKey, Database, Moment, from_microseconds, metadata
+from infra.columns import BigKey, Moment, from_microseconds, metadata
+from infra.database import Database
 from recmodels.errors import StoreError
 
 OWNER: Final = "owner"

@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import Column, Index, String, Table, Text, insert, select
 
-from infra.database import BigKey, Database, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
+from infra.database import Database
 
 DONE: Final = "done"
 """Outcome of an action that took place."""

@@ -2,10 +2,8 @@
 
 import re
 import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from functools import cache
 from operator import itemgetter
 from pathlib import Path
@@ -13,83 +11,28 @@ from typing import Any, Final
 
 from sqlalchemy import (
     URL,
-    BigInteger,
     Connection,
-    Dialect,
     Engine,
-    Integer,
-    MetaData,
     Table,
-    TypeDecorator,
     UniqueConstraint,
-    create_engine,
-    event,
     inspect,
     make_url,
     text,
 )
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.dialects.postgresql import insert as insert_postgresql
+from sqlalchemy.dialects.sqlite import insert as insert_sqlite
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.exc import TimeoutError as NoneFreeError
-from sqlalchemy.pool import ConnectionPoolEntry
 
+from infra import postgresql, sqlite
 from infra.bulk import insert_new_arrays, insert_new_rows
-from infra.postgresql import make_schema, postgresql_engine, reason_of
+from infra.postgresql import make_schema, postgresql_engine
+from infra.sqlite import sqlite_engine
 from infra.tenants import SCHEMA_OPTION
 from infra.urls import POSTGRESQL_DRIVER, with_driver, without_password
 from recmodels.errors import StoreError
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-"""Every table of Everfeed's own; each store defines its tables beside its code."""
-
-BigKey = BigInteger().with_variant(Integer, "sqlite")
-"""A 64-bit key that counts by itself on both databases."""
-
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
-_BUSY_SECONDS: Final = 30
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND: Final = timedelta(microseconds=1)
-
-
-def to_microseconds(moment: datetime) -> int:
-    """Return the microseconds since 1970 UTC of an aware datetime.
-
-    Raises:
-        ValueError: The datetime has no time zone.
-    """
-    if moment.tzinfo is None:
-        raise ValueError(f"datetime {moment!r} has no time zone; pass an aware one, such as datetime.now(UTC).")
-    return (moment - _EPOCH) // _MICROSECOND
-
-
-def from_microseconds(microseconds: int) -> datetime:
-    """Return the UTC datetime of microseconds since 1970."""
-    return _EPOCH + timedelta(microseconds=microseconds)
-
-
-class Moment(TypeDecorator[datetime]):
-    """An aware datetime, kept as integer microseconds since 1970 UTC on every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        """Turn a datetime into microseconds."""
-        del dialect
-        return None if value is None else to_microseconds(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        """Turn microseconds into a datetime."""
-        del dialect
-        return None if value is None else from_microseconds(value)
 
 
 class Database:
@@ -140,8 +83,8 @@ class Database:
             return 0
         if connection.dialect.name == "postgresql":
             ordered = _in_order_of_key(table, rows)
-            return connection.execute(postgresql.insert(table).on_conflict_do_nothing(), ordered).rowcount
-        return connection.execute(sqlite.insert(table).on_conflict_do_nothing(), rows).rowcount
+            return connection.execute(insert_postgresql(table).on_conflict_do_nothing(), ordered).rowcount
+        return connection.execute(insert_sqlite(table).on_conflict_do_nothing(), rows).rowcount
 
     def insert_new_plain(self, connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> int:
         """Do as `insert_new`, many rows at once, for columns of types that SQLAlchemy does not convert."""
@@ -271,11 +214,7 @@ def _parse(url: str) -> URL:
 def _engine(url: URL, *, is_synced: bool) -> Engine:
     if url.get_backend_name() == "postgresql":
         return postgresql_engine(url, is_synced=is_synced)
-    engine = create_engine(url)
-    _prepare_sqlite(engine, url)
-    if not is_synced:
-        event.listen(engine, "connect", _relax_sqlite)
-    return engine
+    return sqlite_engine(url, is_synced=is_synced)
 
 
 def _in_order_of_key(table: Table, rows: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
@@ -283,76 +222,6 @@ def _in_order_of_key(table: Table, rows: Sequence[Mapping[str, Any]]) -> Sequenc
     unique = [tuple(c.columns.keys()) for c in table.constraints if isinstance(c, UniqueConstraint)]
     keys = [names for names in [tuple(table.primary_key.columns.keys()), *unique] if set(names) <= rows[0].keys()]
     return sorted(rows, key=itemgetter(*keys[0])) if keys and len(rows) > 1 else rows
-
-
-def _prepare_sqlite(engine: Engine, url: URL) -> None:
-    if not url.database or url.database == ":memory:":
-        raise StoreError("database URL sqlite:// keeps nothing. Give a file: sqlite:////absolute/path/everfeed.db.")
-    path = Path(url.database)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch(mode=0o600)  # it maps user keys to user ids: for its owner only
-    event.listen(engine, "connect", _configure_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
-
-
-def _configure_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    del record
-    assert isinstance(connection, sqlite3.Connection)
-    connection.isolation_level = None  # transactions begin where _begin_sqlite says, not before the first write
-    connection.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
-    _use_write_ahead_log(connection)
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("PRAGMA foreign_keys=ON")
-
-
-def _relax_sqlite(connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
-    del record
-    assert isinstance(connection, sqlite3.Connection)
-    connection.execute("PRAGMA synchronous=NORMAL")
-
-
-def _use_write_ahead_log(connection: sqlite3.Connection) -> None:
-    deadline = time.monotonic() + _BUSY_SECONDS
-    while True:  # changing the journal mode does not wait for a lock as statements do
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.02)
-        else:
-            return
-
-
-def _begin_sqlite(connection: Connection) -> None:
-    if connection.get_execution_options().get("everfeed_writes", False):
-        _begin_writing(connection)
-    else:
-        connection.exec_driver_sql("BEGIN")
-
-
-def _begin_writing(connection: Connection) -> None:
-    """Take SQLite's write lock, asking every millisecond.
-
-    Left to itself SQLite asks ever more seldom, up to every 100 ms, so that who waits longest is served last: of two
-    busy processes one waited more than a second.
-    """
-    driver = connection.connection.dbapi_connection
-    assert isinstance(driver, sqlite3.Connection)
-    deadline = time.monotonic() + _BUSY_SECONDS
-    driver.execute("PRAGMA busy_timeout=1")
-    try:
-        while time.monotonic() < deadline:
-            try:
-                driver.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error):
-                    break  # said below, as SQLAlchemy says it
-            else:
-                return
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
-    finally:
-        driver.execute(f"PRAGMA busy_timeout={_BUSY_SECONDS * 1000}")
 
 
 @contextmanager
@@ -366,7 +235,8 @@ def explained(url: URL) -> Iterator[None]:
             " once, or find what holds them."
         ) from error
     except DBAPIError as error:
-        found = reason_of(error) if url.get_backend_name() == "postgresql" else _sqlite_reason(error)
+        is_sqlite = url.get_backend_name() == "sqlite"
+        found = sqlite.reason_of(error) if is_sqlite else postgresql.reason_of(error)
         if found is None:
             raise
         reason, advice = found
@@ -376,22 +246,6 @@ def explained(url: URL) -> Iterator[None]:
 def _shown(url: URL) -> str:
     """Return the URL as a person wrote it, but for the password."""
     return url.set(drivername=url.get_backend_name()).render_as_string()
-
-
-def _sqlite_reason(error: DBAPIError) -> tuple[str, str] | None:
-    words = str(error.orig)
-    if "locked" in words:
-        return (
-            f"stayed locked for {_BUSY_SECONDS} s",
-            "Find the process that holds it and end that one, then try again.",
-        )
-    if "not a database" in words or "malformed" in words:
-        return f"is damaged ({words})", "Restore it from a backup, or move the file away to start empty."
-    if "disk" in words or "readonly" in words or "read-only" in words:
-        return f"cannot be written ({words})", "Free space or fix the permissions, then try again; nothing was lost."
-    if isinstance(error, OperationalError):
-        return f"cannot be used ({words.strip()})", "Check EVERFEED_DATABASE_URL."
-    return None
 
 
 def _version(connection: Connection) -> str | None:

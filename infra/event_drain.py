@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, not_, or_, select, update
 
-from infra.database import to_microseconds
+from infra.columns import to_microseconds
 from infra.event_records import Drained, event_batches, outcomes, requests
 from infra.rollout_records import rollouts
 from recmodels.data import schema

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, and_, case, func, select
 
-from infra.database import from_microseconds, to_microseconds
+from infra.columns import from_microseconds, to_microseconds
 from infra.event_records import ArmFigures, Reward, RolloutFigures, outcomes, requests
 from recmodels.assignment import Arm
 from recmodels.data import schema

@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from sqlalchemy import Connection, select
 
-from infra.database import from_microseconds, to_microseconds
+from infra.columns import from_microseconds, to_microseconds
 from infra.event_records import Outcome, OutcomeReceipt, Rejection, ServedRequest, Visit, outcomes, requests
 from recmodels.data import schema
 

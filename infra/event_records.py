@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text, text
 
-from infra.database import BigKey, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
 from recmodels.data.schema import ORIGIN_EVENT
 
 _JUDGED: Final = ("rollout_id", "arm", "user_key", "step")

@@ -25,7 +25,8 @@ from sqlalchemy import (
     select,
 )
 
-from infra.database import Database, metadata, to_microseconds
+from infra.columns import metadata, to_microseconds
+from infra.database import Database
 from infra.events import user_key
 from infra.lookup import Lookup
 from infra.tombstones import Tombstones

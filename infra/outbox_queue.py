@@ -21,7 +21,7 @@ from sqlalchemy import (
     update,
 )
 
-from infra.database import Moment
+from infra.columns import Moment
 from infra.outbox_records import ChannelState, Delivery, Fate, Settlement, outbox
 
 _NOW = bindparam("now", type_=Moment())

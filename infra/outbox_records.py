@@ -8,7 +8,7 @@ from enum import StrEnum
 from pydantic import JsonValue
 from sqlalchemy import JSON, Boolean, Column, Index, Integer, String, Table, Text, UniqueConstraint, text
 
-from infra.database import BigKey, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
 
 _IS_PENDING = text("delivered_at IS NULL")
 _WAITS_ON_SQLITE = text("delivered_at IS NULL AND is_refused IS 0")

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Column, String, Table, Text, delete, func, select
 
-from infra.database import BigKey, Database, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
+from infra.database import Database
 
 quarantine_releases = Table(
     "quarantine_releases",

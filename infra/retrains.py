@@ -28,7 +28,8 @@ from sqlalchemy import (
     update,
 )
 
-from infra.database import BigKey, Database, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
+from infra.database import Database
 from recmodels.errors import StoreError
 
 GIVEN_UP: Final = timedelta(hours=12)

@@ -18,7 +18,7 @@ from sqlalchemy import (
     Table,
 )
 
-from infra.database import BigKey, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
 
 champions = Table(
     "champions",

@@ -6,7 +6,8 @@ from typing import Final
 
 from sqlalchemy import and_, func, select
 
-from infra.database import Database, from_microseconds, to_microseconds
+from infra.columns import from_microseconds, to_microseconds
+from infra.database import Database
 from infra.event_records import requests
 from recmodels.assignment import Arm
 

@@ -12,7 +12,8 @@ from typing import Any, Final
 import pyarrow as pa
 from sqlalchemy import BigInteger, Column, Connection, Float, Index, Integer, String, Table, Text, func, insert, select
 
-from infra.database import BigKey, Database, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
+from infra.database import Database
 from recmodels.data import schema
 from recmodels.errors import DataError
 

@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import func, select
 
-from infra.database import Database, from_microseconds
+from infra.columns import from_microseconds
+from infra.database import Database
 from infra.event_records import requests
 
 SEARCHED = 200_000

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, String, Table, Text
 
-from infra.database import BigKey, metadata
+from infra.columns import BigKey, metadata
 
 shadow_answers = Table(
     "shadow_answers",

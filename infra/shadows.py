@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import delete, select
 
-from infra.database import Database, from_microseconds, to_microseconds
+from infra.columns import from_microseconds, to_microseconds
+from infra.database import Database
 from infra.rollout_records import rollouts
 from infra.shadow_records import ShadowAnswer, ShadowFigures, shadow_answers
 

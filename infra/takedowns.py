@@ -6,7 +6,8 @@ from datetime import datetime
 
 from sqlalchemy import Column, Connection, Integer, String, Table, insert, select, update
 
-from infra.database import Database, Moment, metadata
+from infra.columns import Moment, metadata
+from infra.database import Database
 
 takedowns = Table(
     "takedowns",

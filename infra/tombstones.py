@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from sqlalchemy import Column, Connection, String, Table, Text, select
 
-from infra.database import BigKey, Database, Moment, metadata
+from infra.columns import BigKey, Moment, metadata
+from infra.database import Database
 from infra.event_records import user_key
 
 erasures = Table(

@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from infra.database import Database, from_microseconds
+from infra.columns import from_microseconds
+from infra.database import Database
 from infra.events import user_key
 from infra.histories import HistoryStore
 from infra.rollouts import Champion, RolloutStore, Transition

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from infra.database import to_microseconds
+from infra.columns import to_microseconds
 from infra.events import Outcome, OutcomeReceipt, ServedRequest, user_key
 from infra.histories import HistoryStore, UserHistory
 from infra.rollouts import Serving

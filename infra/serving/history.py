@@ -1,6 +1,6 @@
 """Which history a list is made from: the one in the request, or the one that is stored under the user's key."""
 
-from infra.database import to_microseconds
+from infra.columns import to_microseconds
 from infra.histories import HistoryStore, UserHistory
 from infra.serving.schemas import HistoryEvent, RecommendRequest
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from infra.database import Database, metadata, open_database
+from infra.columns import metadata
+from infra.database import Database, open_database
 from tests.postgresql import Server
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

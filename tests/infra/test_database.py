@@ -30,14 +30,8 @@ import infra.segments
 import infra.shadows
 import infra.takedowns  # noqa: F401 - each store defines its tables when it is imported
 from infra.audit_log import AuditLog
-from infra.database import (
-    Database,
-    from_microseconds,
-    known_versions,
-    metadata,
-    open_database,
-    to_microseconds,
-)
+from infra.columns import from_microseconds, metadata, to_microseconds
+from infra.database import Database, known_versions, open_database
 from recmodels.errors import StoreError
 from tests.stopwatch import least_seconds
 
@@ -182,7 +176,7 @@ def test_nothing_is_kept_when_a_transaction_fails(database: Database) -> None:
 
 
 def test_lock_that_never_ends_is_explained(sqlite_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("infra.database._BUSY_SECONDS", 0.05)
+    monkeypatch.setattr("infra.sqlite.BUSY_SECONDS", 0.05)
     blocker = sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)
     database = open_database(sqlite_url)
     blocker.execute("BEGIN IMMEDIATE")

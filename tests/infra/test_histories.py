@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pyarrow as pa
 import pytest
 
-from infra.database import Database, to_microseconds
+from infra.columns import to_microseconds
+from infra.database import Database
 from infra.events import user_key
 from infra.histories import HistoryEvent, HistoryStore, UserHistory
 from recmodels.data.schema import TIMESTAMP_TYPE

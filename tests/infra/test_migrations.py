@@ -26,7 +26,8 @@ from sqlalchemy import (
 
 import infra.database
 import tests.infra.test_database  # noqa: F401 - which imports every store, and so its tables
-from infra.database import Database, _engine, known_versions, metadata, open_database
+from infra.columns import metadata
+from infra.database import Database, _engine, known_versions, open_database
 
 _FOLDER = Path(infra.database.__file__).parent / "migrations"
 

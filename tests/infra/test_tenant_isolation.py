@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, make_url, select, text
 import tests.infra.test_database  # noqa: F401 - which imports every store, and so its tables
 from infra.access import AccessTokens, Role
 from infra.audit_log import AuditLog
-from infra.database import Database, metadata, open_database
+from infra.columns import metadata
+from infra.database import Database, open_database
 from infra.erasures import ErasureStore
 from infra.garbage import Needs, find, remove
 from infra.histories import HistoryEvent, HistoryStore
