@@ -13,21 +13,18 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
-from recmodels.arrays import is_tame, read_arrays
+from recmodels.arrays import is_tame
+from recmodels.bundle_checks import ITEMS_FILE, check_alignment, check_items, check_ranking, check_size, read_counts
 from recmodels.data.histories import Histories
-from recmodels.data.schema import ITEM_ID, SAFETY, SAFETY_LEVELS, SURFACE
 from recmodels.data.vocabulary import FIRST_ITEM, Vocabulary
 from recmodels.errors import BundleError, DataError
 from recmodels.lineage import WarmStartReport
 from recmodels.manifest import FORMAT_VERSION, MAX_BYTES, Manifest, publish, seal, verify
-from recmodels.memory import forecast_bytes
-from recmodels.ranking.choice import RankingRelease
 from recmodels.ranking.model import RankingModel
 from recmodels.ranking.utility import Utility
 from recmodels.recipe import Recipe
@@ -45,12 +42,9 @@ __all__ = [
     "load_bundle",
     "released",
     "swap_ids",
-    "with_reranking",
-    "with_utility",
     "write_bundle",
 ]
 
-_ITEMS = "items.parquet"
 _VOCABULARY = "vocabulary.parquet"
 _COUNTS = "counts.safetensors"
 _SCORER = "scorer"
@@ -126,7 +120,7 @@ def write_bundle(
         ValueError: The recipe's utility gives a weight to what the ranker does not predict.
     """
     release = recipe.ranking.release if recipe.ranking else None
-    _check_ranking(release, ranking)
+    check_ranking(release, ranking)
     choice = None
     if isinstance(scorer, EncoderScorer):
         choice = _search_for(scorer, recipe.retrieval, item_counts=item_counts, probes=probes)
@@ -187,18 +181,18 @@ def load_bundle(root: Path, digest: str, *, max_bytes: int = MAX_BYTES) -> Bundl
     """
     folder, manifest = root / digest, verify(root, digest, max_bytes=max_bytes)
     try:
-        _check_size(folder, manifest, max_bytes=max_bytes)
+        check_size(folder, manifest, max_bytes=max_bytes)
         rows = manifest.num_items
         vocabulary = Vocabulary.from_table(read_table(folder / _VOCABULARY, rows=rows, max_bytes=max_bytes))
-        items = read_table(folder / _ITEMS, rows=rows, max_bytes=max_bytes)
-        item_counts = _counts(folder / _COUNTS)
-        _check_items(items)
+        items = read_table(folder / ITEMS_FILE, rows=rows, max_bytes=max_bytes)
+        item_counts = read_counts(folder / _COUNTS)
+        check_items(items)
     except (OSError, ValueError, pa.ArrowException, DataError) as error:
         raise BundleError(f"bundle {digest[:12]} cannot be read: {error}. Train the model again.") from error
     scorer = load_scorer(manifest.scorer, folder / _SCORER)
-    _check_alignment(digest, vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
+    check_alignment(digest, vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
     ranking = RankingModel.load(folder / _RANKING, max_bytes=max_bytes) if manifest.ranking else None
-    _check_ranking(manifest.ranking, ranking)
+    check_ranking(manifest.ranking, ranking)
     return Bundle(digest, folder, manifest, vocabulary, items, item_counts, scorer, ranking)
 
 
@@ -232,33 +226,6 @@ def swap_ids(root: Path, digest: str, *, seed: int) -> str:
     )
 
 
-def with_reranking(root: Path, digest: str, reranking: RerankingConfig) -> str:
-    """Write the release of the same model with another re-ranking, and return its digest.
-
-    Everything but the manifest is the same, so that nothing is trained; the gate and the canary meet a challenger like
-    any other.
-
-    Args:
-        root: Folder of all bundles.
-        digest: The bundle to take the model from; it stays as it is.
-        reranking: How its candidates become lists.
-
-    Raises:
-        BundleError: The bundle cannot be read.
-    """
-    return released(root, digest, reranking=reranking)
-
-
-def with_utility(root: Path, digest: str, utility: Utility) -> str:
-    """Write the release of the same model with another utility, and return its digest; as `with_reranking`.
-
-    Raises:
-        BundleError: The bundle cannot be read, or has no second stage.
-        ValueError: The utility gives a weight to what the ranker does not predict.
-    """
-    return released(root, digest, utility=utility)
-
-
 def released(
     root: Path, digest: str, *, reranking: RerankingConfig | None = None, utility: Utility | None = None
 ) -> str:
@@ -279,7 +246,7 @@ def released(
                 "ranking section."
             )
         ranking = manifest.ranking.model_copy(update={"utility": utility})
-        _check_ranking(ranking, RankingModel.load(root / digest / _RANKING))
+        check_ranking(ranking, RankingModel.load(root / digest / _RANKING))
         changed["ranking"] = ranking
     words = {"reranking": "re-ranking", "ranking": "utility"}
     changed["note"] = f"{' and '.join(words[name] for name in words if name in changed)} changed, from {digest}"
@@ -304,7 +271,7 @@ def _write(
     weights: Weights | None = None,
     ranking: RankingModel | None = None,
 ) -> str:
-    _check_alignment("to be written", vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
+    check_alignment("to be written", vocabulary=vocabulary, items=items, item_counts=item_counts, scorer=scorer)
     root.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=".writing-", dir=root))
     try:
@@ -316,7 +283,7 @@ def _write(
             save_weights(
                 folder, weights, item_vectors=scorer.item_vectors if isinstance(scorer, EncoderScorer) else None
             )
-        pq.write_table(items.replace_schema_metadata(None), folder / _ITEMS, store_schema=True)
+        pq.write_table(items.replace_schema_metadata(None), folder / ITEMS_FILE, store_schema=True)
         pq.write_table(vocabulary.to_table(), folder / _VOCABULARY)
         save_file({"item_counts": item_counts.astype(np.int64, copy=False)}, folder / _COUNTS)
         digest = seal(folder, manifest)
@@ -324,15 +291,6 @@ def _write(
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return digest
-
-
-def _check_ranking(release: RankingRelease | None, model: RankingModel | None) -> None:
-    if (release is None) != (model is None):
-        raise BundleError(
-            "a bundle has a second stage exactly where its recipe asks for one. Train the ranker with the model."
-        )
-    if release is not None and model is not None:
-        release.utility.check(model.scorer.spec.tasks, has_watch=model.scorer.has_watch)
 
 
 def _search_for(
@@ -355,41 +313,3 @@ def _drawn(item_counts: NDArray[np.int64], *, length: int) -> Histories:
     drawn = rng.choice(len(weights), size=(_PROBES, length), p=weights / weights.sum()) + FIRST_ITEM
     ends = np.arange(1, _PROBES + 1) * length
     return Histories(drawn.astype(np.int32).ravel(), np.arange(drawn.size), ends - length, ends)
-
-
-def _check_size(folder: Path, manifest: Manifest, *, max_bytes: int) -> None:
-    forecast = forecast_bytes(folder, num_items=manifest.num_items)
-    if forecast > max_bytes:
-        raise BundleError(
-            f"bundle {folder.name[:12]} would take about {forecast} bytes of memory; at most {max_bytes} are given to "
-            "one bundle. Raise max_bytes, or train on fewer items."
-        )
-
-
-def _counts(path: Path) -> NDArray[np.int64]:
-    counts: NDArray[np.int64] = read_arrays(path, {"item_counts": (np.int64, 1)})["item_counts"]
-    if counts.min(initial=0) < 0:
-        raise ValueError(f"{path.name}: 'item_counts' holds {counts.min()}, expected no count below 0")
-    return counts
-
-
-def _check_items(items: pa.Table) -> None:
-    for name in (ITEM_ID, SAFETY, SURFACE):
-        if name not in items.column_names or items.schema.field(name).type != pa.string():
-            raise ValueError(f"{_ITEMS}: it has the columns {items.schema.names}, expected {name!r} as text")
-    labels = pc.unique(items[SAFETY]).to_pylist()
-    if strange := [label for label in labels if label not in SAFETY_LEVELS]:
-        raise ValueError(f"{_ITEMS}: {SAFETY!r} holds {strange[:3]}, expected {', '.join(SAFETY_LEVELS)}")
-
-
-def _check_alignment(
-    digest: str, *, vocabulary: Vocabulary, items: pa.Table, item_counts: NDArray[np.int64], scorer: Scorer
-) -> None:
-    sizes = (vocabulary.size, len(items) + FIRST_ITEM, len(item_counts), scorer.vocabulary_size)
-    if len(set(sizes)) > 1:
-        raise BundleError(
-            f"bundle {digest[:12]} does not fit together: vocabulary, items, counts and scorer are made for "
-            f"{', '.join(str(size) for size in sizes)} entries. Build all four from one split."
-        )
-    if items[ITEM_ID].to_pylist() != vocabulary.ids.tolist():
-        raise BundleError(f"bundle {digest[:12]}: items and vocabulary differ in order. Align the items with it.")

@@ -20,7 +20,7 @@ class RankingChoice(Config):
     trainer: TrainerConfig = TrainerConfig(epochs=10, batch_size=1024, patience=2)
     """Of the ranker alone; a batch is of exposures."""
     utility: Utility = Utility()
-    """Of the first release; see `recmodels.bundle.with_utility`."""
+    """Of the first release; see `recmodels.bundle.released`."""
     is_calibrated: bool = True
     """Probabilities are brought in line with the validation part."""
 

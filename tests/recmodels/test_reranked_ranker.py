@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recmodels.bundle import load_bundle, with_reranking
+from recmodels.bundle import load_bundle, released
 from recmodels.data.histories import Histories
 from recmodels.errors import BundleError
 from recmodels.ranker import Ask, Ranker
@@ -109,14 +109,14 @@ def test_explaining_tells_the_effect_of_each_stage(tmp_path):
 def test_another_release_of_the_same_model_has_its_own_digest_and_its_own_lists(tmp_path):
     plain = save_bundle(tmp_path, static(*SCORES), items=items())
     assert Ranker(load_bundle(tmp_path, plain)).recommend([], k=3).item_ids == ("i0", "i1", "i2")
-    digest = with_reranking(tmp_path, plain, RerankingConfig.model_validate(CAPS))
-    released = load_bundle(tmp_path, digest)
+    digest = released(tmp_path, plain, reranking=RerankingConfig.model_validate(CAPS))
+    capped = load_bundle(tmp_path, digest)
     assert digest != plain
-    assert released.manifest.recipe_digest == load_bundle(tmp_path, plain).manifest.recipe_digest
-    assert Ranker(released).recommend([], k=3).item_ids == ("i0", "i2", "i4")
-    assert with_reranking(tmp_path, plain, RerankingConfig.model_validate(CAPS)) == digest
+    assert capped.manifest.recipe_digest == load_bundle(tmp_path, plain).manifest.recipe_digest
+    assert Ranker(capped).recommend([], k=3).item_ids == ("i0", "i2", "i4")
+    assert released(tmp_path, plain, reranking=RerankingConfig.model_validate(CAPS)) == digest
     with pytest.raises(BundleError, match="is not in"):
-        with_reranking(tmp_path, "0" * 64, RerankingConfig())
+        released(tmp_path, "0" * 64, reranking=RerankingConfig())
 
 
 LABELLED = {"i0": {"safety": "blocked"}, "i1": {"safety": "restricted"}, "i2": {"safety": "unlabelled"}}

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recmodels.bundle import load_bundle, released, with_utility
+from recmodels.bundle import load_bundle, released
 from recmodels.errors import BundleError, RecipeError
 from recmodels.evaluation.evaluator import moments_of
 from recmodels.ranker import Ask, Ranker
@@ -186,7 +186,7 @@ def test_nothing_about_a_person_is_in_the_bundle(root, digest):
 
 
 def test_another_utility_is_another_release_with_other_lists(root, digest, ranker):
-    other = with_utility(root, digest, Utility(clicked=0.0, watch=1.0))
+    other = released(root, digest, utility=Utility(clicked=0.0, watch=1.0))
     assert other != digest
     bundle = load_bundle(root, other)
     assert bundle.manifest.note == f"utility changed, from {digest}"
@@ -202,7 +202,7 @@ def test_retrieval_has_a_say_in_the_order_and_none_in_what_a_list_tells(root, di
     plain = replace(ranker.bundle, manifest=ranker.bundle.manifest.model_copy(update={"ranking": None}), ranking=None)
     by_retrieval = Ranker(plain).recommend_many([ask])[0].item_ids
     worth = ranker.bundle.manifest.ranking.utility
-    heeded = Ranker(load_bundle(root, with_utility(root, digest, worth.model_copy(update={"retrieval": 1000.0}))))
+    heeded = Ranker(load_bundle(root, released(root, digest, utility=worth.model_copy(update={"retrieval": 1000.0}))))
     slate = heeded.recommend_many([ask])[0]
     assert slate.item_ids == by_retrieval != ranker.recommend_many([ask])[0].item_ids
     told = heeded.explain(ask)
@@ -215,7 +215,7 @@ def test_retrieval_has_a_say_in_the_order_and_none_in_what_a_list_tells(root, di
 
 def test_a_utility_is_refused_when_there_is_nothing_to_weigh(root):
     with pytest.raises(BundleError, match="has no second stage"):
-        with_utility(root, save_bundle(root, static(1, 2, 3)), Utility())
+        released(root, save_bundle(root, static(1, 2, 3)), utility=Utility())
     with pytest.raises(ValueError, match="every weight of the utility is 0"):
         Utility(clicked=0.0)
     with pytest.raises(ValueError, match="every weight of the utility is 0"):

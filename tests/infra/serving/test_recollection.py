@@ -18,7 +18,7 @@ from infra.serving.app import create_app
 from infra.serving.recollection import RecordedLists, lists_for
 from infra.serving.slots import load_model
 from recmodels.assignment import Arm
-from recmodels.bundle import with_reranking, write_bundle
+from recmodels.bundle import released, write_bundle
 from recmodels.data.schema import ORIGIN_SYNTHETIC
 from recmodels.data.vocabulary import Vocabulary
 from recmodels.recipe import ModelChoice, Recipe
@@ -54,7 +54,7 @@ def digest(home: Home) -> str:
         trained_until=NOW,
         metrics={},
     )
-    return with_reranking(home.bundles, plain, RerankingConfig.model_validate(EXPOSURE))
+    return released(home.bundles, plain, reranking=RerankingConfig.model_validate(EXPOSURE))
 
 
 def test_the_newest_lists_that_people_were_shown_are_returned(database: Database) -> None:

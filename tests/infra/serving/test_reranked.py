@@ -13,7 +13,7 @@ from infra.serving.app import create_app
 from infra.serving.fallback import PopularItems
 from infra.serving.gateway import age_of, seed_of
 from infra.serving.schemas import RecommendRequest
-from recmodels.bundle import load_bundle, with_reranking
+from recmodels.bundle import load_bundle, released
 from recmodels.ranker import Ranker
 from recmodels.reranking.config import RerankingConfig
 from recmodels.safety import SafetyPolicy
@@ -30,9 +30,9 @@ def digest(home: Home) -> str:
     """The champion prefers the last items, which are the cold ones; film-29 to film-22 were consumed 1 to 8 times."""
     plain = write(home.bundles, constant_scorer(), name="champion")
     stages = {"stages": [{"name": "exploration", "config": EXPLORING}]}
-    released = with_reranking(home.bundles, plain, RerankingConfig.model_validate(stages))
-    home.rollouts.set_bootstrap_champion(ModelReference(released, 1), now=NOW, by="a test", reason="bootstrap")
-    return released
+    diverse = released(home.bundles, plain, reranking=RerankingConfig.model_validate(stages))
+    home.rollouts.set_bootstrap_champion(ModelReference(diverse, 1), now=NOW, by="a test", reason="bootstrap")
+    return diverse
 
 
 @pytest.fixture
