@@ -116,13 +116,22 @@ def release(
         now: When; rows may not be from after it.
 
     Raises:
-        DataError: No row or rows of several tables were chosen, or a correction is not of its column.
+        DataError: No row or rows of several tables were chosen, a correction is not of its column, or a row would be
+            about a user who was erased.
         StoreError: A table is damaged.
     """
+    with home.lake.reading():  # an erasure that comes in between sets its tombstone first and then waits for this
+        return _release(home, choice, corrections, by=by, why=why, now=now)
+
+
+def _release(
+    home: Platform, choice: Choice, corrections: Mapping[str, str], *, by: str, why: str, now: datetime
+) -> Released:
     rows = chosen(home, choice)
     name = _only_table(rows, choice)
     _refuse_accounts(home, rows, choice)
     given = _corrected(read_back(rows.select(schema.QUARANTINE.names), name=name), corrections, name=name)
+    _refuse_erased(home, given)
     prepared = prepare(given, name=name, context=_context(home, name, now=now), suites=suites_of(home))
     is_good = pa.array(~prepared.is_quarantined)
     good_rows, bad_rows = rows.filter(is_good), rows.filter(pc.invert(is_good))
@@ -189,6 +198,18 @@ def _refuse_accounts(home: Platform, rows: pa.Table, choice: Choice) -> None:
         raise DataError(
             f"{number} of the {rows.num_rows} chosen rows are of accounts that are held back. Choose others by "
             "--batch or --reason, or let an account go with `everfeed quarantine accounts release ACCOUNT`."
+        )
+
+
+def _refuse_erased(home: Platform, rows: pa.Table) -> None:
+    """Keep out what a correction makes a row about somebody who was erased."""
+    if schema.USER_ID not in rows.column_names:
+        return
+    left = home.erasures.tombstones.without(rows, schema.USER_ID, secret=home.settings.user_secret())
+    if gone := rows.num_rows - left.num_rows:
+        raise DataError(
+            f"{gone} of the {rows.num_rows} rows would be about users who were erased, and nothing of these comes "
+            f"back. Give another {schema.USER_ID}, or leave the rows where they are."
         )
 
 

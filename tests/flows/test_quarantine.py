@@ -11,6 +11,7 @@ import pytest
 from flows.quarantine import Choice, chosen, groups, release
 from flows.references import DataSet
 from flows.wiring import Platform
+from infra.event_records import user_key
 from infra.settings import Settings
 from monitoring.quality import ValidationContext, load_suites, prepare
 from recmodels.data import schema
@@ -166,6 +167,14 @@ def test_a_release_is_refused_with_its_reason_when_it_cannot_be(
 ) -> None:
     with pytest.raises(DataError, match=message):
         _release(home, choice, **corrections)
+
+
+def test_nobody_who_was_erased_comes_back_by_a_correction(home: Platform) -> None:
+    home.erasures.begin(user_key("u-gone", home.settings.user_secret()), by="ann", now=NOW)
+    with pytest.raises(DataError, match=r"1 of the 1 rows would be about users who were erased.*another user_id"):
+        _release(home, Choice(event_ids=("e39",)), item_id="i3", user_id="u-gone")
+    assert "e39" not in _interactions(home)
+    assert _release(home, Choice(event_ids=("e39",)), item_id="i3", user_id="u-here").stored == 1
 
 
 def test_rows_of_two_tables_are_refused_when_none_is_chosen(home: Platform) -> None:
