@@ -1,4 +1,5 @@
 # Two commands: `make demo` runs the whole lifecycle on real data, `make test` passes the tests.
+# `make test OPTIONS=--long` runs the flows on a Prefect server too, as the gate does.
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -22,7 +23,7 @@ demo: $(STAMP)
 	$(BIN)/everfeed demo
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(COVERAGE)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(OPTIONS)
 
 mutants: $(STAMP)
 	$(BIN)/python -m pytest --full tests/mutants

@@ -26,7 +26,8 @@ os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--full", action="store_true", help="run the tests marked slow too")
+    parser.addoption("--long", action="store_true", help="run the flows on a Prefect server too, as the gate does")
+    parser.addoption("--full", action="store_true", help="run every test: --long, and those marked slow")
 
 
 class _ByModule(LoadScopeScheduling):
@@ -51,6 +52,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.skip(reason="slow: minutes rather than seconds; run with --full"))
+        elif _is_long(item) and not config.getoption("--long"):
+            item.add_marker(pytest.mark.skip(reason="long: many seconds, together minutes; run with --long"))
+
+
+def _is_long(item: pytest.Item) -> bool:
+    """Tell a test that is marked so, or that runs flows on a Prefect server in another home than the lived-in one."""
+    runs_flows = "starting" in getattr(item, "fixturenames", ())
+    return item.get_closest_marker("long") is not None or (runs_flows and item.path.name not in _TOGETHER)
 
 
 @pytest.fixture(scope="session")

@@ -49,6 +49,7 @@ def terminate_in_turn(running: Running) -> None:
         running.wait_ready(3 + turn)
 
 
+@pytest.mark.long
 def test_no_request_fails_when_each_worker_is_told_to_stop_in_turn(home: Home) -> None:
     home.crown()
     with gateway(home.folder, workers=2) as running:
@@ -74,6 +75,7 @@ def test_no_request_fails_when_each_worker_is_told_to_stop_in_turn(home: Home) -
     assert "Traceback" not in running.log.read_text()
 
 
+@pytest.mark.long
 def test_no_acknowledged_feedback_is_lost_or_doubled_when_workers_are_killed(home: Home) -> None:
     home.crown()
     with gateway(home.folder, workers=2) as running:

@@ -24,6 +24,7 @@ def served(*, days: int = 20) -> Served:
     return Served(*serve(days=days, lists=30), as_of=AS_OF, anchors=anchors)
 
 
+@pytest.mark.long
 def test_runs_line_up_in_one_project_when_they_are_of_one_time(tmp_path):
     projects = {add_served_report(served(), tmp_path, LABEL), add_embedding_report(served(), tmp_path, LABEL)}
     assert len(projects) == 1

@@ -279,6 +279,7 @@ print(write_trained(Path(sys.argv[1]), trained, recipe=recipe, split=split))
 """
 
 
+@pytest.mark.long
 def test_the_digest_is_the_same_when_two_processes_train_the_same_recipe(tmp_path):
     recipe, split = a_recipe("sasrec", TINY, epochs=2, batch_size=32), circles_split(users=60)
     here = write_trained(

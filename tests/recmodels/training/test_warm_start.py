@@ -391,6 +391,7 @@ def judged(root, crowds, recipe):
     return comparison.slices[OLDER_USERS], {check.name: check for check in decision.checks}["forgetting"]
 
 
+@pytest.mark.long
 def test_the_gate_fires_when_a_model_was_made_to_forget_and_not_when_it_repeats_the_old(root, crowds):
     forgetful, refusal = judged(root, crowds, warm(15, 0.0))
     faithful, pass_ = judged(root, crowds, warm(15, 1.0))
