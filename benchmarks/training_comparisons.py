@@ -42,7 +42,7 @@ COMPARISONS: Mapping[tuple[str, str], Comparison] = MappingProxyType(
         ("amazon_beauty", "rectools"): Comparison(
             {"embedding_dim": 64, "num_layers": 2, "num_heads": 2, "max_length": 50, "dropout": 0.2},
             {**_RECTOOLS, "loss": "sampled_softmax"},
-            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=sampled_softmax"],
+            ["trainer.batch_size=128", "trainer.learning_rate=0.001", "model.config.loss=cross_entropy"],
             (1 / 2, 1 / 3),
             budget_seconds=480.0,
         ),
