@@ -9,8 +9,9 @@ curve in `benchmarks/results/`. `ours` trains the same architecture until it is 
 its own. One thread each. After every epoch all rank the same at most 4000 validation users, whole catalogue, seen items
 removed; their lists are judged by the same functions. Processor time is that of training: neither side's contains the
 making and judging of lists. The peer's begins at its first step, ours at the call of `train`. Learning rate and dropout
-are the same on both sides, and the batch where it means the same (RecBole's holds prefixes of histories). Ours
-multiplies in bfloat16 where the processor can, as its trainer does by default, the peers in float32, as theirs do.
+are the same on both sides unless a curve's command says otherwise, and the batch where it means the same (RecBole's
+holds prefixes of histories). Ours multiplies in bfloat16 where the processor can, as its trainer does by default, the
+peers in float32, as theirs do.
 """
 
 import argparse
