@@ -101,8 +101,9 @@ class Parent:
         while not self._is_stopping or self._workers:
             self._keep()
             ready = {key.fd for key, _ in self._selector.select(_TICK_SECONDS)}
-            if signals in ready:  # first: a stop for the whole group must not start workers anew
-                self._obey(os.read(signals, 512))
+            # first, and whether ready or not: a stop for the whole group may have come just after a worker said that it
+            # leaves, and must not start another
+            self._obey(_read(signals))
             for worker in list(self._workers):
                 if worker.news in ready:
                     self._hear(worker)
@@ -209,11 +210,19 @@ class Parent:
 def _signal_pipe() -> int:
     """Return the end of a pipe that carries the numbers of the signals which this process gets."""
     reading, writing = os.pipe()
-    os.set_blocking(writing, False)
+    for end in (reading, writing):
+        os.set_blocking(end, False)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, lambda _number, _frame: None)
     signal.set_wakeup_fd(writing)
     return reading
+
+
+def _read(signals: int) -> bytes:
+    try:
+        return os.read(signals, 512)
+    except BlockingIOError:
+        return b""
 
 
 def main() -> int:
