@@ -51,7 +51,7 @@ def _padded(histories: Histories, values: NDArray[_Number], filler: _Number, *, 
     positions = histories.ends + np.arange(-length, 0)[:, None]  # (L, B): the long axis last, which NumPy is faster at
     outside = positions < histories.starts
     gathered: NDArray[_Number] = np.asarray(values).take(positions, mode="clip")  # outside a row, anything
-    np.copyto(gathered, filler, where=outside)
+    np.putmask(gathered, outside, filler)
     return np.ascontiguousarray(gathered.T)
 
 

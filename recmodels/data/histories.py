@@ -1,7 +1,6 @@
 """Jagged histories: rows of events that are views over shared arrays, so that slicing and truncating copy nothing."""
 
 from collections.abc import Sequence
-from copy import copy
 from dataclasses import dataclass, replace
 from mmap import MADV_DONTNEED, mmap
 from pathlib import Path
@@ -68,9 +67,8 @@ class Histories:
 
     def take(self, rows: NDArray[np.int64]) -> "Histories":
         """Return the named rows, in the order given, as a view; a row may be named twice."""
-        taken = copy(self)  # rows of what was checked are not checked again: a batch is taken in microseconds
-        object.__setattr__(taken, "starts", self.starts[rows])
-        object.__setattr__(taken, "ends", self.ends[rows])
+        taken = object.__new__(Histories)  # rows of what was checked are not checked again: a batch takes microseconds
+        vars(taken).update(vars(self), starts=self.starts[rows], ends=self.ends[rows])
         return taken
 
     def last(self, length: int) -> "Histories":
