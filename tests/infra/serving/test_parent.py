@@ -28,6 +28,31 @@ while not leaving and not select.select([lifeline], [], [], 0.02)[0]:
     os.write(news, b"a")
 os.write(news, b"l")
 """
+_STOPPED_MEANWHILE = (
+    """
+import os, selectors, signal, sys
+from pathlib import Path
+class Selector(selectors.DefaultSelector):
+    def select(self, timeout=None):
+        ready = super().select(timeout)
+        if Path("leaves").exists():  # a signal that comes when the kernel has already said what is ready
+            Path("leaves").unlink()
+            os.kill(os.getpid(), signal.SIGTERM)
+        return ready
+selectors.DefaultSelector = Selector
+"""
+    + _PARENT
+)
+_LEAVES = """
+import os, sys, time
+from pathlib import Path
+news = int(sys.argv[-1])
+os.write(news, b"r")
+time.sleep(0.3)
+Path("leaves").touch()
+os.write(news, b"l")
+time.sleep(0.3)
+"""
 _SLOW_TO_LEAVE = _WORKER + "import time\ntime.sleep(1.0)\n"
 _SLOW_TO_HEAR = _WORKER.replace('os.write(news, b"l")', 'import time; time.sleep(0.7); os.write(news, b"l")')
 _ROOT = Path(__file__).parent.parent.parent.parent
@@ -172,3 +197,12 @@ def test_is_small(log: Path) -> None:
         wait_ready(log, 2)
 
         assert psutil.Process(parent.pid).memory_info().rss < 20 * 2**20
+
+
+def test_no_worker_is_started_when_a_stop_comes_just_after_one_said_that_it_leaves(tmp_path: Path) -> None:
+    command = (sys.executable, "-c", _STOPPED_MEANWHILE, _LEAVES, "1")
+    environment = {**os.environ, "PYTHONPATH": str(_ROOT)}
+    ended = subprocess.run(
+        command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True, timeout=30, check=True
+    )
+    assert ended.stderr.count("started") == 1
